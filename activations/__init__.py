@@ -1,0 +1,1 @@
+"""Changes go out: decisions, the outbox and the channels."""

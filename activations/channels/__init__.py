@@ -1,0 +1,24 @@
+"""One file per channel: its settings with a `type` of their own, and the channel that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from activations.channels.base import Channel, MakesChannel
+from ringup.errors import ProjectError
+
+if TYPE_CHECKING:
+    from transforms.project import ActivationSpec
+
+
+def open_channels(settings: Mapping[str, MakesChannel], activations: Iterable[ActivationSpec]) -> dict[str, Channel]:
+    """The channels by name. Raises ProjectError when an activation asks for one that is not there."""
+    for activation in activations:
+        if activation.channel not in settings:
+            raise ProjectError(
+                f"there is no channel `{activation.channel}`",
+                where=f"{activation.path}: {activation.name}.channel",
+                mend=f"Name one of the channels in ringup.yml ({', '.join(settings) or 'none yet'}), or add it there.",
+            )
+    return {name: block.channel() for name, block in settings.items()}

@@ -1,0 +1,1 @@
+"""Changes come in: the change log and what writes it."""

@@ -1,0 +1,208 @@
+"""The embedded log: Debezium's topics in one SQLite file, written by the capture process and read by the pipeline."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Collection
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from connectors.chunk import CHUNK, DATA, EMPTY, NOTIFICATION, ints, kind_of, source_of, value
+from connectors.embedded_writer import EmbeddedLogWriter, connect
+from connectors.log import RECORDS, Batch, Partition, Positions
+from connectors.snapshots import Snapshots
+from connectors.transactions import Transactions
+from ringup.errors import LogError
+
+__all__ = ["EmbeddedLog", "EmbeddedLogWriter"]
+
+_POLL = 0.002
+_KEPT = 100_000
+_TRIMMED_AT_ONCE = 5_000
+
+
+class EmbeddedLog:
+    """Reads the log: a `connectors.log.Log`. Only `lag` may be asked from other threads.
+
+    `expected` are the topic prefixes of the sources whose first snapshots must be complete before anything may fire.
+    A source transaction whose end is missing is held back for at most `transaction_wait` seconds.
+    """
+
+    def __init__(self, path: Path, expected: Collection[str], transaction_wait: float = 1.0) -> None:
+        self.path = path
+        self._expected = frozenset(expected)
+        self._wait = transaction_wait
+        self._con = connect(path)
+        self._snapshots = Snapshots(expected)
+        self._version = -1
+        self._trimmed = 0
+        self._restart({}, 0)
+
+    @property
+    def bootstrapped(self) -> bool:
+        """Whether everything up to the end of the first snapshots was read."""
+        upto = int(ints(self._rest, "seq")[0]) - 1 if self._rest.num_rows else self._cursor
+        return self._snapshots.complete_at is not None and upto >= self._snapshots.complete_at
+
+    def seek(self, positions: Positions) -> None:
+        """Continue after `positions`; see `Log`."""
+        ends = dict(self._con.execute("select name, next - 1 from topics"))
+        for (topic, partition), offset in positions.items():
+            if partition != 0 or offset > ends.get(topic, -1):
+                end = ends.get(topic, -1)
+                raise LogError(
+                    f"the warehouse has taken in {topic} up to offset {offset}, but the log ends at offset {end}",
+                    mend="restore the log that belongs to this state folder, or delete the whole state folder: "
+                    "then the sources are read anew",
+                    where=str(self.path),
+                )
+        self._restart(positions, self._first_beyond(positions) - 1)
+
+    def read(self, limit: int, wait: float) -> Batch | None:
+        """Take about `limit` further records; see `Log`."""
+        until = time.monotonic() + wait
+        while True:
+            version = int(self._con.execute("pragma data_version").fetchone()[0])
+            if version != self._version or self._rest.num_rows:
+                if (batch := self._take(limit)) is not None:
+                    return batch
+                self._version = version
+            late, torn = self._transactions.overdue(now := time.monotonic())
+            if torn:
+                return self._batch(late, snapshot=not self.bootstrapped, torn=torn)
+            if now >= until:
+                return None
+            time.sleep(min(_POLL, until - now))
+
+    def acknowledge(self, positions: Positions) -> None:
+        """Records that were committed long ago are removed, a few at a time."""
+        self._committed.update(positions)
+        if self._cursor - self._trimmed > 2 * _KEPT and self.trim(self._committed, limit=_TRIMMED_AT_ONCE) == 0:
+            self._trimmed = self._cursor - _KEPT
+
+    def trim(self, positions: Positions, kept: int = _KEPT, limit: int = -1) -> int:
+        """Remove the oldest records up to `positions`, but neither the last `kept` of all nor any notification.
+
+        Returns how many were removed: at most `limit`, or any number when that is negative.
+        """
+        bound = min(self._first_beyond(positions), _last(self._con) - kept + 1)
+        with self._con:
+            removed: int = self._con.execute(
+                "delete from records where seq in (select seq from records where seq < ?"
+                " and topic not in (select id from topics where name like '%.notifications') order by seq limit ?)",
+                [bound, limit],
+            ).rowcount
+        return removed
+
+    def lag(self) -> int:
+        """How many records lie behind the last one read."""
+        with closing(sqlite3.connect(self.path)) as con:
+            return _last(con) - self._cursor + self._rest.num_rows + self._transactions.held
+
+    def close(self) -> None:
+        """Release the log; it can be opened again."""
+        self._con.close()
+
+    def _restart(self, positions: Positions, cursor: int) -> None:
+        self._cursor = cursor
+        self._taken: dict[Partition, int] = dict(positions)
+        self._committed: dict[Partition, int] = dict(positions)
+        self._topics: list[str] = []
+        self._rest = EMPTY
+        self._transactions = Transactions(self._wait)
+        self._version = -1
+        complete = self._con.execute("select complete_at from snapshot").fetchone()
+        notices = [
+            (seq, source_of(topic, self._expected), notice)
+            for seq, topic, offset, notice in self._con.execute(
+                "select seq, name, offset, value from records join topics on topics.id = topic"
+                " where name like '%.notifications' order by seq"
+            )
+            if offset <= positions.get((topic, 0), -1)
+        ]
+        self._snapshots.reset(int(complete[0]) if complete else None, notices)
+
+    def _first_beyond(self, positions: Positions) -> int:
+        """The number of the first record that is not taken in by `positions`; LogError when it was removed already."""
+        first = _last(self._con) + 1
+        for topic, name, end in self._con.execute("select id, name, next from topics").fetchall():
+            taken = positions.get((name, 0), -1)
+            if taken + 1 == end:
+                continue
+            row = self._con.execute(
+                "select seq from records where topic = ? and partition = 0 and offset = ?", [topic, taken + 1]
+            ).fetchone()
+            if row is None:
+                raise LogError(
+                    f"the log no longer holds what follows offset {taken} of {name}",
+                    mend="delete the whole state folder: then the sources are read anew",
+                    where=str(self.path),
+                )
+            first = min(first, int(row[0]))
+        return first
+
+    def _take(self, limit: int) -> Batch | None:
+        """The next batch that has changes, or None at the end of the log."""
+        while self._rest.num_rows or self._fetch(limit):
+            size, snapshot = self._snapshots.cut(self._rest)
+            part, self._rest = self._rest.slice(0, size), self._rest.slice(size)
+            if ints(part, "kind")[-1] == NOTIFICATION:
+                self._note(part.slice(size - 1))
+            batch = self._batch(self._transactions.add(part), snapshot)
+            if batch.records.num_rows:
+                return batch
+        return None
+
+    def _fetch(self, limit: int) -> bool:
+        """Read on; whether there was anything, be it taken in before."""
+        rows = self._con.execute(
+            "select seq, topic, offset, key, value from records where seq > ? order by seq limit ?",
+            [self._cursor, limit],
+        ).fetchall()
+        if not rows:
+            return False
+        seq, topic, offset, key, text = zip(*rows, strict=True)
+        self._cursor = seq[-1]
+        if max(topic) >= len(self._topics):
+            self._learn_topics()
+        topics = np.array(topic)
+        columns = [pa.array(seq), pa.array(topics), pa.array(offset), pa.array(key, pa.string())]
+        columns += [pa.array(text, pa.string()), pa.array(self._kind[topics]), pa.array(self._source[topics])]
+        chunk = pa.table(columns, schema=CHUNK)
+        fresh = ints(chunk, "offset") > self._before[topics]
+        self._rest = chunk if fresh.all() else chunk.filter(fresh)
+        return True
+
+    def _learn_topics(self) -> None:
+        self._topics = [name for (name,) in self._con.execute("select name from topics order by id")]
+        sources = [source_of(topic, self._expected) for topic in self._topics]
+        self._names = sorted(set(sources))
+        self._source = np.array([self._names.index(source) for source in sources])
+        self._kind = np.array([kind_of(topic, source) for topic, source in zip(self._topics, sources, strict=True)])
+        self._before = np.array([self._taken.get((topic, 0), -1) for topic in self._topics])
+
+    def _note(self, notice: pa.Table) -> None:
+        known = self._snapshots.complete_at
+        seq, source = int(ints(notice, "seq")[0]), self._names[int(ints(notice, "source")[0])]
+        self._snapshots.note(seq, source, value(notice, 0))
+        if known is None and self._snapshots.complete_at is not None:
+            with self._con:
+                self._con.execute("insert into snapshot values (?)", [self._snapshots.complete_at])
+
+    def _batch(self, chunk: pa.Table, snapshot: bool, torn: int = 0) -> Batch:
+        topics, offsets = ints(chunk, "topic"), ints(chunk, "offset")
+        last = dict(zip(topics.tolist(), offsets.tolist(), strict=True))  # offsets rise, so the last one stays
+        self._taken.update({(self._topics[topic], 0): offset for topic, offset in last.items()})
+        data = chunk.filter(pa.array(ints(chunk, "kind") == DATA))
+        names = pa.DictionaryArray.from_arrays(pa.array(ints(data, "topic")), pa.array(self._topics, pa.string()))
+        partitions = pa.array(np.zeros(data.num_rows, dtype=np.int32))
+        columns = [names.cast(pa.string()), partitions, *(data.column(name) for name in ("offset", "key", "value"))]
+        return Batch(pa.table(columns, schema=RECORDS), dict(self._taken), snapshot, torn)
+
+
+def _last(con: sqlite3.Connection) -> int:
+    return int(con.execute("select coalesce(max(seq), 0) from records").fetchone()[0])

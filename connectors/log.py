@@ -1,0 +1,64 @@
+"""The change log as the rest of ringup sees it: topics of Debezium change events, read in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import pyarrow as pa
+
+Partition: TypeAlias = tuple[str, int]
+"""A topic and the number of one of its partitions."""
+
+Positions: TypeAlias = Mapping[Partition, int]
+"""For each partition, the offset of the last record that was taken in."""
+
+RECORDS = pa.schema(
+    [
+        ("topic", pa.string()),
+        ("partition", pa.int32()),
+        ("offset", pa.int64()),
+        ("key", pa.string()),
+        ("value", pa.string()),
+    ]
+)
+"""Columns of `Batch.records`. `key` and `value` are Debezium's JSON without schemas; `value` is null for a tombstone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Raw changes with their log positions: the unit of commit.
+
+    `records` has the columns of `RECORDS`, per source in the order of the log. No source transaction is cut in
+    two, unless its end did not come within the bounded wait (`torn` counts those). `snapshot` is true when
+    the changes are rows of a snapshot rather than things that just happened, so that nothing may fire from them;
+    no batch mixes the two.
+    """
+
+    records: pa.Table
+    positions: Positions
+    snapshot: bool
+    torn: int = 0
+
+
+class Log(Protocol):
+    """A change log that can be read from any position on. One reader, one thread."""
+
+    def seek(self, positions: Positions) -> None:
+        """Continue after `positions`; partitions that are not named are read from their beginning.
+
+        Raises LogError when a position is not in the log (ahead of its end, or overtaken by retention).
+        """
+
+    def read(self, limit: int, wait: float) -> Batch | None:
+        """Take at most about `limit` further records (whole transactions), waiting at most `wait` seconds for the first."""
+
+    def acknowledge(self, positions: Positions) -> None:
+        """Tell the log what was committed. Advisory: the warehouse's positions are the truth."""
+
+    def lag(self) -> int:
+        """How many records lie behind the last one read."""
+
+    def close(self) -> None:
+        """Release the log; it can be opened again."""

@@ -1,0 +1,70 @@
+"""Snapshots: which records are rows that a source already had, rather than things that just happened."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from connectors.chunk import DATA, NOTIFICATION, TRANSACTION, ints
+
+# A row of the table may have a column `op` too, so only the end of the envelope counts.
+_READ = r'"op":"r"(,"ts_[mun]s":[0-9]+)*\}$'
+
+
+class Snapshots:
+    """Follows Debezium's snapshot notifications.
+
+    Until each of the `expected` sources has completed its first snapshot, everything counts as snapshot, so that the
+    state is complete before anything fires; the number of that last record is `complete_at`. Afterwards only the rows
+    that a later snapshot reads (of a source that was added, or that is read anew) do.
+    """
+
+    def __init__(self, expected: Collection[str]) -> None:
+        self._expected = frozenset(expected)
+        self.reset(None, ())
+
+    def reset(self, complete_at: int | None, notices: Iterable[tuple[int, str, str]]) -> None:
+        """Start again after the given notifications, (seq, source, value) each."""
+        self.complete_at = complete_at
+        self._complete: set[str] = set()
+        self._running: set[str] = set()
+        for seq, source, notice in notices:
+            self.note(seq, source, notice)
+
+    def note(self, seq: int, source: str, notice: str) -> None:
+        """Take in a notification."""
+        words = orjson.loads(notice)
+        if not words["aggregate_type"].endswith("Snapshot"):
+            return
+        if words["type"] in ("COMPLETED", "SKIPPED", "ABORTED"):
+            self._running.discard(source)
+        else:
+            self._running.add(source)
+        if words["aggregate_type"] == "Initial Snapshot" and words["type"] in ("COMPLETED", "SKIPPED"):
+            self._complete.add(source)
+        if self.complete_at is None and self._complete >= self._expected:
+            self.complete_at = seq
+
+    def cut(self, chunk: pa.Table) -> tuple[int, bool]:
+        """How many of the first records are of one kind and end with a notification at most; and are they snapshot?"""
+        kinds = ints(chunk, "kind")
+        notices = np.flatnonzero(kinds == NOTIFICATION)
+        size = int(notices[0]) + 1 if notices.size else chunk.num_rows
+        if self.complete_at is None:
+            return size, True
+        initial = int(np.searchsorted(ints(chunk, "seq"), self.complete_at, "right"))
+        if initial:
+            return min(size, initial), True
+        if not self._running:
+            return size, False
+        read = pc.fill_null(pc.match_substring_regex(chunk.column("value"), _READ), False).to_numpy()
+        telling = np.flatnonzero((kinds[:size] == DATA) | (kinds[:size] == TRANSACTION))
+        flags = read[telling] & (kinds[telling] == DATA)
+        if not telling.size:
+            return size, False
+        other = np.flatnonzero(flags != flags[0])
+        return (int(telling[other[0]]) if other.size else size), bool(flags[0])

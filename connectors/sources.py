@@ -1,0 +1,131 @@
+"""Sources: Debezium connector configurations, one JSON file each, with secrets by reference."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ringup.errors import ConfigError
+
+_POSTGRES = "io.debezium.connector.postgresql.PostgresConnector"
+_REFERENCE = re.compile(r"\$\{env:([^}]*)\}")
+
+_NEEDED = ("topic.prefix", "database.hostname", "database.user", "database.password", "database.dbname")
+
+_RELIED_ON: Mapping[str, str] = {
+    "connector.class": _POSTGRES,
+    "plugin.name": "pgoutput",
+    "publication.autocreate.mode": "disabled",
+    "provide.transaction.metadata": "true",
+    "decimal.handling.mode": "string",
+    "time.precision.mode": "isostring",
+    "interval.handling.mode": "string",
+    "skipped.operations": "none",
+    "topic.delimiter": ".",
+    "notification.enabled.channels": "sink",
+}
+
+_DEFAULTS: Mapping[str, str] = {
+    "database.port": "5432",
+    "snapshot.mode": "when_needed",
+    "snapshot.fetch.size": "10000",
+    "poll.interval.ms": "5",
+    "max.batch.size": "4096",
+    "max.queue.size": "16384",
+    "heartbeat.interval.ms": "10000",
+    "slot.max.retries": "60",
+    "slot.retry.delay.ms": "500",
+}
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    config: dict[str, str | bool | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One source database: the connector configuration of `path`, its references unresolved."""
+
+    name: str
+    config: Mapping[str, str] = field(repr=False)
+    path: str
+
+    @property
+    def prefix(self) -> str:
+        """What the names of the source's topics begin with."""
+        return self.config["topic.prefix"]
+
+
+def load_sources(folder: Path) -> list[Source]:
+    """Read every connector JSON of a folder, by name of the file; ConfigError names the file and the field."""
+    sources = [_load(path) for path in sorted(folder.glob("*.json"))]
+    if not sources:
+        raise ConfigError("there is no source", mend="put a connector's JSON file into this folder", where=str(folder))
+    for what in ("name", "prefix"):
+        seen: dict[str, Source] = {}
+        for source in sources:
+            twin = seen.setdefault(getattr(source, what), source)
+            if twin is not source:
+                raise ConfigError(
+                    f"the {what} {getattr(source, what)!r} is also that of {twin.path}",
+                    mend=f"give each source a {what} of its own",
+                    where=_field(source, "topic.prefix") if what == "prefix" else f"{source.path}: name",
+                )
+    return sources
+
+
+def resolve(source: Source, environ: Mapping[str, str]) -> dict[str, str]:
+    """The configuration that the connector runs with: references to `environ` replaced, ringup's settings added."""
+    config = {key: _substitute(source, key, value, environ) for key, value in source.config.items()}
+    slug = re.sub(r"[^a-z0-9_]", "_", source.prefix.lower())
+    own_names = {"slot.name": f"ringup_{slug}", "publication.name": f"ringup_{slug}"}
+    notifications = {"notification.sink.topic.name": f"{source.prefix}.notifications"}
+    return {**_DEFAULTS, **own_names, **config, **_RELIED_ON, **notifications}
+
+
+def _load(path: Path) -> Source:
+    try:
+        file = _File.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(
+            first["msg"],
+            mend='a source is {"name": "...", "config": {...}}, with Debezium\'s settings in config',
+            where=f"{path}: {place}" if place else str(path),
+        ) from error
+    config = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in file.config.items()}
+    source = Source(file.name, config, str(path))
+    for key in _NEEDED:
+        if not config.get(key):
+            raise ConfigError(f"{key} is missing", mend=f"add {key} to the config", where=_field(source, key))
+    for key, value in _RELIED_ON.items():
+        if config.get(key, value) != value:
+            raise ConfigError(
+                f"{config[key]!r} does not work with ringup",
+                mend=f"set it to {value!r}, or leave it out: ringup sets it",
+                where=_field(source, key),
+            )
+    return source
+
+
+def _substitute(source: Source, key: str, value: str, environ: Mapping[str, str]) -> str:
+    for name in _REFERENCE.findall(value):
+        if name not in environ:
+            raise ConfigError(
+                f"the environment variable {name} is not set",
+                mend=f"set it: export {name}=...",
+                where=_field(source, key),
+            )
+    return _REFERENCE.sub(lambda match: environ[match[1]], value)
+
+
+def _field(source: Source, key: str) -> str:
+    return f"{source.path}: config.{key}"

@@ -1,0 +1,2 @@
+select profile_id, bill_id, store_id, sold_at, total
+from {{ source('pos', 'bills') }}

@@ -1,0 +1,2 @@
+select product_id, department
+from {{ source('pos', 'products') }}

@@ -1,0 +1,2 @@
+select reward_id, name, points as price
+from {{ source('crm', 'rewards') }}

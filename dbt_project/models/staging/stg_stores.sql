@@ -1,0 +1,2 @@
+select store_id, name
+from {{ source('pos', 'stores') }}

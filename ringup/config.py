@@ -1,0 +1,158 @@
+"""`ringup.yml`: what a project is made of, read and checked before anything starts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PrivateAttr, WithJsonSchema
+
+from ringup.checked import ConfigFile, nearest
+
+FILE_NAME = "ringup.yml"
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def duration(value: object) -> object:
+    """`500ms`, `5s`, `30m`, `2h` or `1d` as a timedelta."""
+    if isinstance(value, timedelta):
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(ms|s|m|h|d)", value) if isinstance(value, str) else None
+    if not match:
+        raise ValueError("this is not a duration|Write a number and a unit: 500ms, 5s, 30m, 2h or 1d.")
+    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+
+
+def shown(value: timedelta) -> str:
+    """A timedelta as it is written in ringup.yml."""
+    seconds = value.total_seconds()
+    unit = next((u for u in ("d", "h", "m", "s") if seconds and seconds % _UNITS[u] == 0), "ms")
+    return f"{seconds / _UNITS[unit]:g}{unit}"
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(duration),
+    PlainSerializer(shown),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)? ?(ms|s|m|h|d)$", "examples": ["500ms", "5s", "30m"]}),
+]
+
+
+class Settings(BaseModel):
+    """A block of ringup.yml: unknown fields are errors, and nothing changes after it was read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class PipelineSettings(Settings):
+    """How the one loop works. The defaults suit a machine with two cores."""
+
+    max_batch: Annotated[int, Field(gt=0)] = 50_000
+    """The most changes that are taken in by one transaction; one giant source transaction may exceed it."""
+    transaction_wait: Duration = timedelta(seconds=1)
+    """How long to wait for the rest of a source transaction before its changes are used without it."""
+    memory_limit: Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$")] = "2GB"
+    """The memory that DuckDB may use."""
+    threads: Annotated[int, Field(gt=0)] = 2
+    """The threads that DuckDB may use."""
+
+
+class Config(Settings):
+    """A project. Paths are relative to the folder of ringup.yml."""
+
+    project: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=40)]
+    """The project's name: small letters, digits and hyphens."""
+    state: Path = Path(".ringup")
+    """The folder that holds what ringup keeps: the change log, the warehouse, logs. One process owns it at a time."""
+    dbt_project: Path = Path("dbt_project")
+    """The folder of the dbt project: sources, models and activations."""
+    sources: Path = Path("connectors/sources")
+    """The folder with one Debezium connector configuration per source database, as JSON."""
+    channels: dict[str, Any] = {}
+    """Where messages go, by the name that activations use: the settings that belong to the channel's `type`."""
+    pipeline: PipelineSettings = PipelineSettings()
+    """How the pipeline works."""
+
+    _folder: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @property
+    def folder(self) -> Path:
+        """The project folder, where ringup.yml stands."""
+        return self._folder
+
+    @property
+    def state_folder(self) -> Path:
+        """`state` as an absolute path."""
+        return (self._folder / self.state).resolve()
+
+    @property
+    def dbt_folder(self) -> Path:
+        """`dbt_project` as an absolute path."""
+        return (self._folder / self.dbt_project).resolve()
+
+    @property
+    def sources_folder(self) -> Path:
+        """`sources` as an absolute path."""
+        return (self._folder / self.sources).resolve()
+
+
+def load_config(path: Path, environ: Mapping[str, str], *, channels: bool = True) -> Config:
+    """Read the project's settings from `path`, a ringup.yml or the folder that it stands in.
+
+    `${env:NAME}` in any text is replaced from `environ`. With `channels=False` they are left out, for a question
+    about the state, which needs none of their secrets. Raises ConfigError naming file and field, with the mend.
+    """
+    file = ConfigFile.read(path / FILE_NAME if path.is_dir() else path)
+    written = file.data.pop("channels", None)
+    found: dict[str, BaseModel] = {}
+    if channels and written is not None:
+        for name, block in file.mapping(written, "channels").items():
+            where = f"channels.{name}"
+            kind = _channel_kind(file, file.mapping(block, where), where)
+            found[name] = file.checked(kind, file.resolved(block, environ, where), where)
+    config = file.checked(Config, {**file.resolved(file.data, environ), "channels": found})
+    config._folder = file.path.resolve().parent
+    return config
+
+
+def _channel_kind(file: ConfigFile, block: Mapping[str, Any], where: str) -> type[BaseModel]:
+    kinds, kind = channel_kinds(), block.get("type")
+    if kind is None:
+        raise file.error(f"{where}.type", "it is missing", f"Add it; known are: {', '.join(kinds)}.")
+    if kind not in kinds:
+        raise file.error(f"{where}.type", f"there is no channel of type `{kind}`", nearest(str(kind), kinds))
+    return kinds[kind]
+
+
+@cache
+def channel_kinds() -> dict[str, type[BaseModel]]:
+    """Each type of channel with its settings: the model in one of `activations/channels/` that has this `type`.
+
+    Found by looking, not by importing at the top: this module is below the channels, and a new one is one file.
+    """
+    package = import_module("activations.channels")
+    kinds: dict[str, type[BaseModel]] = {}
+    for found in iter_modules(package.__path__):
+        for value in vars(import_module(f"{package.__name__}.{found.name}")).values():
+            if isinstance(value, type) and issubclass(value, BaseModel) and "type" in value.model_fields:
+                kinds |= dict.fromkeys(get_args(value.model_fields["type"].annotation), value)
+    return kinds
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of ringup.yml, for editors that complete and check while one types."""
+    schema = Config.model_json_schema()
+    kinds = {}
+    for name, kind in channel_kinds().items():
+        kinds[name] = kind.model_json_schema(ref_template=f"#/$defs/{name}/$defs/{{model}}")
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = FILE_NAME
+    schema["$defs"] |= kinds
+    schema["properties"]["channels"]["additionalProperties"] = {"oneOf": [{"$ref": f"#/$defs/{n}"} for n in kinds]}
+    return schema

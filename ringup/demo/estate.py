@@ -1,0 +1,182 @@
+"""The shop's two databases, `pos` and `crm`, in a PostgreSQL of their own, with the past in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import psycopg
+
+from ringup.demo.contacts import contacts
+from ringup.demo.year import Year
+from ringup.errors import ConfigError
+from ringup.local_postgres import LocalPostgres
+
+Progress = Callable[[str, int, int], None]
+"""Told a table's name, how many rows are loaded by now, and how many will be."""
+
+PAST_DAYS = 45
+"""Days of the year that are loaded as the past unless one says otherwise: about 320,000 rows."""
+
+_SQL = Path(__file__).parent
+_POS = ("stores", "tills", "products", "bills", "bill_lines", "points_ledger", "coupon_redemptions")
+_MEMBER = (
+    "member_id, loyalty_card, email, mobile, first_name, last_name, time_zone, birthday, joined_at,"
+    " age_band, income_band, home_ownership, marital_status, household_size, kids_count, updated_at"
+)
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What was loaded: the first `bills` bills of the year, at `loaded_at`; `fresh` when it was just now."""
+
+    bills: int
+    loaded_at: datetime
+    fresh: bool
+
+
+class DemoEstate:
+    """The databases of the demo in `folder`, for the demo, integration tests and benchmarks.
+
+    with DemoEstate(tmp_path, past_days=2) as estate:
+        estate.load()
+        Replay(estate.dsn("pos"), estate.year, speed=0).run(bills=100)
+
+    An estate that was loaded before carries on with what is there. Contact data is invented, see `contacts`.
+    """
+
+    def __init__(self, folder: Path, past_days: int = PAST_DAYS, settings: Mapping[str, str] | None = None) -> None:
+        self.past_days = past_days
+        self.postgres = LocalPostgres(folder / "postgres", settings=settings)
+
+    @cached_property
+    def year(self) -> Year:
+        """The data, read when first asked for."""
+        return Year()
+
+    def start(self) -> Self:
+        """Start the PostgreSQL server, with the two databases in it."""
+        self.postgres.start()
+        for database in ("pos", "crm"):
+            self.postgres.create_database(database)
+        return self
+
+    def stop(self) -> None:
+        """Stop the server."""
+        self.postgres.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def dsn(self, database: str) -> str:
+        """How to connect to `pos` or `crm`."""
+        return self.postgres.dsn(database)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variables that the connectors of `pos` and `crm` refer to."""
+        settings: dict[str, str] = {}
+        for database in ("pos", "crm"):
+            address = urlsplit(self.dsn(database))
+            for name, value in (
+                ("HOST", address.hostname),
+                ("PORT", address.port),
+                ("USER", address.username),
+                ("PASSWORD", address.password),
+                ("DATABASE", database),
+            ):
+                settings[f"{database.upper()}_{name}"] = str(value)
+        return settings
+
+    def load(self, progress: Progress = lambda table, done, total: None) -> Past:
+        """Load the past, each database in one transaction, unless it is there."""
+        if (past := self.past()) is not None:
+            return past
+        bills = self.year.past(self.past_days)
+        if not 0 < bills < self.year.bills:
+            raise ConfigError(
+                f"a past of {self.past_days} days leaves no bills before or after it",
+                mend="choose between 1 and 364 days",
+                where="--past",
+            )
+        now = datetime.now(timezone.utc)
+        self.year.set_past(bills, now.replace(tzinfo=None))
+        with psycopg.connect(self.dsn("crm")) as crm:
+            if crm.execute("select to_regnamespace('crm') is null").fetchone() == (True,):
+                crm.execute((_SQL / "crm.sql").read_bytes())
+                self._load_members(crm, progress)
+        with psycopg.connect(self.dsn("pos")) as pos:
+            pos.execute((_SQL / "pos.sql").read_bytes())
+            self._load_tables(pos, progress)
+            pos.execute("insert into demo.past values (%s, %s)", [bills, now])
+        for database in ("pos", "crm"):
+            with psycopg.connect(self.dsn(database), autocommit=True) as connection:
+                connection.execute("analyze")
+        return Past(bills, now, fresh=True)
+
+    def past(self) -> Past | None:
+        """What was loaded, if anything was."""
+        with psycopg.connect(self.dsn("pos")) as pos:
+            if pos.execute("select to_regclass('demo.past') is null").fetchone() == (True,):
+                return None
+            row = pos.execute("select bills, loaded_at from demo.past").fetchone()
+        return Past(int(row[0]), row[1], fresh=False) if row else None
+
+    def replayed(self) -> set[int]:
+        """The ids of all bills since the past was loaded, in this run and in earlier ones."""
+        with psycopg.connect(self.dsn("pos")) as pos:
+            rows = pos.execute(
+                "select bill_id from pos.points_ledger where entry_id > (select bills from demo.past)"
+            ).fetchall()
+        return {int(row[0]) for row in rows}
+
+    def _load_tables(self, pos: psycopg.Connection[Any], progress: Progress) -> None:
+        names = [f"pos.{table}" for table in _POS]
+        total = sum(self.year.rows(name) for name in names)
+        done = 0
+        with TemporaryDirectory(dir=self.postgres.folder) as folder, pos.cursor() as cursor:
+            for name in names:
+                file, rows = Path(folder) / f"{name}.csv", self.year.rows(name)
+                self.year.export(name, file)
+                size, sent = file.stat().st_size or 1, 0
+                with cursor.copy(f"copy {name} from stdin (format csv)".encode()) as copy:
+                    for block in _blocks(file):
+                        copy.write(block)
+                        sent += len(block)
+                        progress(name, done + rows * sent // size, total)
+                file.unlink()
+                done += rows
+
+    def _load_members(self, crm: psycopg.Connection[Any], progress: Progress) -> None:
+        members, joined = self.year.members(), self.year.begins().replace(tzinfo=timezone.utc)
+        people = [member | person for member, person in zip(members, contacts(members, joined.date()), strict=True)]
+        times = {"joined_at": joined, "updated_at": joined}
+        columns = _MEMBER.split(", ")
+        with crm.cursor() as cursor:
+            with cursor.copy(f"copy crm.members ({_MEMBER}) from stdin".encode()) as copy:
+                for person in people:
+                    copy.write_row([(person | times)[column] for column in columns])
+            with cursor.copy(b"copy crm.consents from stdin") as copy:
+                for person in people:
+                    for channel, granted in person["consents"].items():
+                        copy.write_row([person["member_id"], channel, granted, joined])
+        progress("crm.members", len(people), len(people))
+
+
+def _blocks(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as source:
+        while block := source.read(_BLOCK):
+            yield block

@@ -1,0 +1,69 @@
+"""The state and what changes it, without the log and the channels."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from pathlib import Path
+
+from activations.outbox import Outbox
+from connectors.log import Batch
+from transforms.changes import Candidate
+from transforms.compact import compact
+from transforms.mirror import Mirror
+from transforms.project import Project
+from transforms.refresh import Refresh
+from transforms.scope import Scope
+from transforms.warehouse import Settings, Warehouse
+
+log = logging.getLogger(__name__)
+
+
+class Engine:
+    """Takes in batches: mirror, models, positions. Opened by one thread, which is the only one that writes.
+    """
+
+    def __init__(self, path: Path, project: Project, settings: Settings | None = None) -> None:
+        self.warehouse = Warehouse(path, settings)
+        try:
+            self.project = project
+            self.mirror = Mirror(self.warehouse, project.tables)
+            scope = Scope(self.warehouse, project)
+            asked = frozenset(activation.model for activation in project.activations)
+            self.refresh = Refresh(self.warehouse, project, self.mirror.tagging.everyone_sql(), asked)
+            self.outbox = Outbox(self.warehouse.con)
+            self.ready = self.warehouse.fact("ready") == "yes"
+            if scope.rebuilt and self.ready:
+                log.info("building again, since their SQL changed: %s", ", ".join(m.name for m in scope.rebuilt))
+                with self.warehouse.transaction():
+                    self.refresh.everything()
+        except BaseException:
+            self.warehouse.close()
+            raise
+
+    def apply(self, batch: Batch) -> tuple[list[Candidate], int, int]:
+        """Take in a batch, in the caller's transaction. Returns the candidates, the changes and the quarantined.
+
+        Until the first snapshots are whole the models wait: half a state would give wrong answers, and a snapshot's
+        rows are no news. Then every model is computed once, and from there on change by change.
+        """
+        applied = self.mirror.apply(batch)
+        candidates: list[Candidate] = []
+        if self.ready:
+            candidates = self.refresh.batch(applied)
+        self.warehouse.commit_positions(batch.positions, batch.records.num_rows)
+        return ([] if batch.snapshot else candidates), applied.rows, applied.quarantined
+
+    def start(self, now: datetime) -> None:
+        """The first snapshots are whole: cluster the mirror and compute every model once; nothing fires."""
+        compact(self.warehouse, self.mirror, at_least=1)
+        with self.warehouse.transaction():
+            self.refresh.sweep(now, ())
+            self.refresh.everything()
+            self.warehouse.remember("ready", "yes")
+        self.warehouse.con.execute("checkpoint live")
+        self.ready = True
+
+    def close(self) -> None:
+        """Release the file."""
+        self.warehouse.close()

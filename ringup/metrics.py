@@ -1,0 +1,26 @@
+"""What the run counts about itself since it started."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+
+class Metrics:
+    """Counters, safe to read from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts = {"batches": 0, "changes": 0, "quarantined": 0, "torn": 0, "decided": 0}
+
+    def batch(self, **counts: int) -> None:
+        """Add one batch's counts."""
+        with self._lock:
+            self._counts["batches"] += 1
+            for name, count in counts.items():
+                self._counts[name] += count
+
+    def snapshot(self) -> dict[str, Any]:
+        """All counters, by name."""
+        with self._lock:
+            return dict(self._counts)

@@ -1,0 +1,53 @@
+"""Questions to the committed state, asked beside the loop or when nothing runs."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import duckdb
+
+from activations import outbox
+from transforms.project import Project
+from transforms.prove import ProofReport, prove
+from transforms.scope import kept_name
+
+
+class Questions:
+    """Answers from a connection of its own; one question at a time."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, project: Project) -> None:
+        self._con, self._project = con, project
+        self._lock = threading.Lock()
+
+    def counts(self) -> dict[str, Any]:
+        """How many decisions, messages and receipts there are, by state, and how many changes are quarantined."""
+        with self._lock:
+            quarantined = self._con.execute("select count(*) from live.ringup.quarantine").fetchall()[0][0]
+            profiles = {
+                model.name: self._con.execute(f"select count(*) from {kept_name(model)}").fetchall()[0][0]
+                for model in self._project.models
+                if model.materialized != "view"
+            }
+            return {"outbox": outbox.counts(self._con), "quarantine": quarantined, "rows": profiles}
+
+    def profile(self, profile_id: int) -> dict[str, Any] | None:
+        """The profile's rows in marts and segments and its last messages; None when no model knows it."""
+        with self._lock:
+            models: dict[str, Any] = {"marts": {}, "segments": {}}
+            for model in self._project.models:
+                if model.kind not in ("mart", "segment") or model.materialized == "view":
+                    continue
+                result = self._con.execute(f"from {kept_name(model)} where profile_id = ? limit 100", [profile_id])
+                names = [column[0] for column in result.description]
+                rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+                if rows:
+                    models[f"{model.kind}s"][model.name] = rows[0] if len(rows) == 1 else rows
+            if not models["marts"] and not models["segments"]:
+                return None
+            return {"profile_id": profile_id, **models, "messages": outbox.messages(self._con, profile_id)}
+
+    def prove(self) -> ProofReport:
+        """Compare both clocks at the last committed batch."""
+        with self._lock:
+            return prove(self._con, self._project)

@@ -1,0 +1,348 @@
+"""The dbt project read through dbt itself: the reference project, a foreign one, and each thing that can be wrong."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ringup.errors import ProjectError
+from transforms.dbt.activations import read_activations
+from transforms.dbt.manifest import fingerprint, manifest
+from transforms.dbt.models import Models
+from transforms.dbt.tables import read_tables
+from transforms.project import Model, Project, load_project
+
+REFERENCE = Path(__file__).parents[2] / "dbt_project"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The reference project, compiled once."""
+
+    project: Project
+    state: Path
+
+    @property
+    def made(self) -> dict[str, Any]:
+        """A manifest of its own for each test."""
+        return copy.deepcopy(manifest(REFERENCE, self.state)[0])
+
+    def model(self, name: str) -> Model:
+        """A model by name."""
+        return next(model for model in self.project.models if model.name == name)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """What ringup sees of the project that it comes with."""
+    state = tmp_path_factory.mktemp("state")
+    return Reference(load_project(REFERENCE, state), state)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the reference project that a test may spoil."""
+    return Path(
+        shutil.copytree(REFERENCE, tmp_path / "shop", ignore=shutil.ignore_patterns("target", "logs", "*.duckdb*"))
+    )
+
+
+def refused(read: Callable[[], object]) -> ProjectError:
+    """The error that reading gives."""
+    with pytest.raises(ProjectError) as caught:
+        read()
+    return caught.value
+
+
+def tables_refused(made: dict[str, Any]) -> ProjectError:
+    """The error that the sources of a manifest give."""
+    return refused(lambda: list(read_tables(REFERENCE, made, set())))
+
+
+def models_refused(made: dict[str, Any]) -> ProjectError:
+    """The error that the models of a manifest give."""
+    return refused(lambda: Models(REFERENCE, made).all())
+
+
+def activations_refused(reference: Reference, made: dict[str, Any]) -> ProjectError:
+    """The error that the exposures of a manifest give."""
+    return refused(lambda: list(read_activations(REFERENCE, made, reference.project.models)))
+
+
+def test_the_models_come_after_what_they_read(reference: Reference) -> None:
+    """The run evaluates them in this order, so each finds the newest rows of what it reads."""
+    seen = {table.relation for table in reference.project.tables}
+    for model in reference.project.models:
+        assert set(model.depends_on) <= seen
+        seen.add(model.relation)
+    kept = {model.name for model in reference.project.models if model.materialized == "table"}
+    assert kept == {"customers", "near_next_tier", "lapsing", "high_value", "bill_printed", "reward_reached"}
+
+
+def test_every_relation_is_in_the_scope_catalog(reference: Reference) -> None:
+    """The compiled SQL runs as it stands where `scope` has the views."""
+    assert 'from "scope"."marts"."customers"' in reference.model("high_value").sql
+    assert '"scope"."pos"."bills"' in reference.model("stg_bills").sql
+
+
+def test_only_the_model_with_a_clock_is_swept(reference: Reference) -> None:
+    """`lapsing` ends a wait as time passes, so it says how often to look."""
+    swept = {model.name: model.sweep for model in reference.project.models if model.uses_clock or model.sweep}
+    assert swept == {"lapsing": timedelta(minutes=1)}
+
+
+def test_tables_have_topic_key_types_and_the_way_to_the_customer(reference: Reference) -> None:
+    """What capture, mirror and identity need is in sources.yml."""
+    tables = {table.relation: table for table in reference.project.tables}
+    assert len(tables) == 11
+    assert tables["crm.members"].profile == "member_id"
+    assert tables["pos.bills"].identifiers == {"card": "loyalty_card"}
+    lines = tables["pos.bill_lines"]
+    assert (lines.topic, lines.key, lines.via) == ("pos.pos.bill_lines", ("bill_id", "line_no"), ("bill_id", "bills"))
+    assert {column.name: column.data_type for column in lines.columns}["amount"] == "DECIMAL(12,2)"
+    assert "profile_id" not in {column.name for column in lines.columns}
+    assert [name for name, table in tables.items() if not table.of_customers] == [
+        "pos.stores", "pos.tills", "pos.products", "crm.tiers", "crm.rewards",
+    ]  # fmt: skip
+
+
+def test_activations_tie_a_model_to_a_channel(reference: Reference) -> None:
+    """Triggers are told when they fire, segments when somebody enters."""
+    told = {activation.model: (activation.when, activation.channel) for activation in reference.project.activations}
+    assert told == {
+        "bill_printed": ("fired", "till_webhook"),
+        "reward_reached": ("fired", "till_webhook"),
+        "near_next_tier": ("entered", "till_webhook"),
+        "lapsing": ("entered", "till_webhook"),
+        "high_value": ("entered", "till_webhook"),
+    }
+    assert len({activation.version for activation in reference.project.activations}) == len(told)
+
+
+def test_descriptions_end_with_the_grain(reference: Reference) -> None:
+    """A reader of any model or source knows what one row is."""
+    made = reference.made
+    for node in (*made["nodes"].values(), *made["sources"].values()):
+        if node["resource_type"] in ("model", "source"):
+            assert "One row per " in node["description"].strip().split(". ")[-1], node["name"]
+
+
+def test_dbt_runs_only_when_the_project_changes(reference: Reference, folder: Path) -> None:
+    """A restart does not wait for dbt; a changed file, and only that, does."""
+    made = reference.state / "target" / "manifest.json"
+    before = made.stat().st_mtime_ns
+    assert load_project(REFERENCE, reference.state) == reference.project
+    assert made.stat().st_mtime_ns == before
+    (folder / "target").mkdir()
+    (folder / "target" / "anything").write_text("made by dbt")
+    (folder / "shop.duckdb").write_bytes(b"a database")
+    assert fingerprint(folder) == fingerprint(REFERENCE)
+    (folder / "models" / "segments" / "high_value.sql").write_text("select 1")
+    assert fingerprint(folder) != fingerprint(REFERENCE)
+
+
+def test_a_folder_without_a_project_is_refused(tmp_path: Path) -> None:
+    """The mend names the setting."""
+    assert "ringup.yml" in refused(lambda: load_project(tmp_path, tmp_path / "state")).mend
+
+
+SPOILED = {
+    "unknown model": ("models/segments/lapsing.sql", "select *\nfrom {{ ref('custommers') }}", 2, "custommers"),
+    "broken Jinja": ("models/segments/lapsing.sql", "select 1\n\nfrom {{ ref( }}", 3, "unexpected '}'"),
+    "broken YAML": ("models/activations.yml", "exposures:\n  - name: a\n   b: c\n", 3, "Syntax error"),
+}
+
+
+def test_what_dbt_refuses_is_refused_in_its_words_with_the_line(folder: Path, tmp_path: Path) -> None:
+    """File and line come first; after a mend the project loads, although the state has seen the errors."""
+    for file, text, line, words in SPOILED.values():
+        whole = (folder / file).read_text()
+        (folder / file).write_text(text)
+        error = refused(lambda: load_project(folder, tmp_path / "state"))
+        assert error.where is not None
+        assert error.where.startswith(f"shop/{file}:{line}")
+        assert words in error.message
+        assert error.mend
+        (folder / file).write_text(whole)
+    assert load_project(folder, tmp_path / "state").activations
+
+
+def test_a_model_that_duckdb_refuses_is_refused_with_the_line(folder: Path, tmp_path: Path) -> None:
+    """dbt compiles any text; ringup tries it on empty tables."""
+    sql = "select profile_id,\n    sum(pionts) as points\nfrom {{ ref('customers') }}\ngroup by profile_id"
+    (folder / "models" / "segments" / "high_value.sql").write_text(sql)
+    error = refused(lambda: load_project(folder, tmp_path / "state"))
+    assert error.where == "shop/models/segments/high_value.sql:2"
+    assert "pionts" in error.message
+
+
+def test_a_foreign_project_takes_its_own_names(tmp_path: Path) -> None:
+    """dbt's own schema names, an ephemeral model, a view of no kind and a table of another day: all are understood."""
+    shop = tmp_path / "foreign"
+    (shop / "models").mkdir(parents=True)
+    files = {
+        "dbt_project.yml": "{name: foreign, profile: whatever, flags: {send_anonymous_usage_stats: true}}",
+        "models/all.yml": """
+sources:
+  - name: erp
+    tables:
+      - name: clients
+        config: {meta: {key: [id], topic: erp.public.clients, identity: {profile: id}}}
+        columns: [{name: id, data_type: int8}, {name: name, data_type: text}]
+      - name: archive
+""",
+        "models/names.sql": "{{ config(materialized='ephemeral') }}\n"
+        "select id as profile_id, name from {{ source('erp', 'clients') }}",
+        "models/known.sql": "select * from {{ ref('names') }} where name is not null",
+        "models/nightly.sql": "{{ config(materialized='table') }} select * from {{ source('erp', 'archive') }}",
+        "models/anns.sql": "{{ config(schema='lists', meta={'refresh': 'continuous', 'kind': 'segment'}) }}\n"
+        "select profile_id, name from {{ ref('known') }} where name = 'Ann';",
+    }
+    for name, text in files.items():
+        (shop / name).write_text(text)
+    project = load_project(shop, tmp_path / "state")
+    assert [(model.relation, model.kind, model.materialized) for model in project.models] == [
+        ("main.known", "staging", "view"),
+        ("main_lists.anns", "segment", "table"),
+    ]
+    assert project.models[0].depends_on == ("erp.clients",)
+    assert [(table.relation, table.topic) for table in project.tables] == [("erp.clients", "erp.public.clients")]
+    assert [column.data_type for column in project.tables[0].columns] == ["BIGINT", "VARCHAR"]
+
+
+def test_a_source_column_without_a_type_is_refused(reference: Reference) -> None:
+    """The mirror cannot guess a type."""
+    made = reference.made
+    made["sources"]["source.corner_shop.pos.bills"]["columns"]["total"]["data_type"] = None
+    error = tables_refused(made)
+    assert error.message == "column total has no data_type"
+    assert "data_type: bigint" in error.mend
+    line = (error.where or "").split(":")[1]
+    assert "name: total" in (REFERENCE / "models" / "sources.yml").read_text().splitlines()[int(line) - 1]
+
+
+def test_a_type_that_duckdb_does_not_know_is_refused(reference: Reference) -> None:
+    """Found at the start, not when the first row comes."""
+    made = reference.made
+    made["sources"]["source.corner_shop.pos.bills"]["columns"]["total"]["data_type"] = "money"
+    assert "money" in tables_refused(made).message
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {"key": ["bill_no"]},
+        {"key": ["bill_id"], "identity": {"profile": "who"}},
+        {"key": ["bill_id"], "identity": {"identifiers": {"card": "card"}}},
+        {"key": ["bill_id"], "identity": {"via": {"basket": "members"}}},
+    ],
+)
+def test_meta_that_speaks_of_a_column_that_is_not_there_is_refused(reference: Reference, meta: dict[str, Any]) -> None:
+    """Keys, identifiers and the way to the customer are columns of the table."""
+    made = reference.made
+    made["sources"]["source.corner_shop.pos.bills"]["config"]["meta"] = meta
+    assert "does not have" in tables_refused(made).message
+
+
+@pytest.mark.parametrize("other", ["baskets", "bill_lines", "stores", "coupon_redemptions"])
+def test_a_way_that_leads_to_no_customer_is_refused(reference: Reference, other: str) -> None:
+    """An unknown table, a key of two columns, a table that is the same for all, and a way in a circle."""
+    made = reference.made
+    redemptions = made["sources"]["source.corner_shop.pos.coupon_redemptions"]["config"]["meta"]
+    redemptions["identity"] = {"via": {"bill_id": other}}
+    error = tables_refused(made)
+    assert error.message == f"pos.coupon_redemptions does not find a customer by way of {other}"
+    assert "identity" in (error.where or "")
+
+
+def test_a_table_that_a_model_needs_must_be_declared(reference: Reference) -> None:
+    """A source without `meta` is left alone until a model that is kept up to date reads it."""
+    made = reference.made
+    made["sources"]["source.corner_shop.pos.bills"]["config"]["meta"] = {}
+    made["sources"]["source.corner_shop.pos.bill_lines"]["config"]["meta"] = {}
+    assert "pos.bills" not in {table.relation for table in read_tables(REFERENCE, made, set())}
+    assert refused(lambda: list(read_tables(REFERENCE, made, {"pos.bills"}))).mend == "Add `key`."
+
+
+def test_a_source_has_the_schema_of_its_name(reference: Reference) -> None:
+    """The copy of a table is where the source's name says; the topic may be another."""
+    made = reference.made
+    made["sources"]["source.corner_shop.pos.bills"]["schema"] = "public"
+    assert "config.meta.topic" in tables_refused(made).mend
+
+
+def test_a_clock_without_a_sweep_is_refused(reference: Reference) -> None:
+    """Without it nobody would look again as time passes."""
+    made = reference.made
+    del made["nodes"]["model.corner_shop.lapsing"]["config"]["meta"]["sweep"]
+    error = models_refused(made)
+    assert error.where == "dbt_project/models/segments/lapsing.sql:6: as_of"
+    assert "'sweep': '1 minute'" in error.mend
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"meta": {"refresh": "scheduled"}}, "which is not"),
+        ({"materialized": "external"}, "cannot be kept up to date"),
+        ({"meta": {"refresh": "continuous", "kind": "sement"}}, "none of its values"),
+    ],
+)
+def test_a_model_that_cannot_be_kept_up_to_date_is_refused(
+    reference: Reference, config: dict[str, Any], words: str
+) -> None:
+    """One that a segment reads but is made at night, one that is no table or view, one of an unknown kind."""
+    made = reference.made
+    made["nodes"]["model.corner_shop.customers"]["config"].update(config)
+    error = models_refused(made)
+    assert words in error.message
+    assert error.mend
+
+
+def test_two_models_of_one_name_are_refused(reference: Reference) -> None:
+    """A message would not know which one it speaks of."""
+    made = reference.made
+    made["nodes"]["model.corner_shop.lapsing"]["alias"] = "bill_printed"
+    assert "alias" in models_refused(made).mend
+
+
+def test_an_activation_needs_one_model_that_is_kept_up_to_date(reference: Reference) -> None:
+    """A mart has no members and fires nothing."""
+    made = reference.made
+    made["exposures"]["exposure.corner_shop.win_back"]["depends_on"]["nodes"] = ["model.corner_shop.customers"]
+    error = activations_refused(reference, made)
+    assert "lapsing" in error.mend
+    assert (error.where or "").endswith("win_back.depends_on")
+
+
+@pytest.mark.parametrize(("name", "when"), [("win_back", "fired"), ("points_at_the_till", "entered")])
+def test_a_segment_is_entered_and_a_trigger_fired(reference: Reference, name: str, when: str) -> None:
+    """The other way round would never send anything."""
+    made = reference.made
+    made["exposures"][f"exposure.corner_shop.{name}"]["config"]["meta"]["activation"]["when"] = when
+    assert f"never {when}" in activations_refused(reference, made).message
+
+
+def test_an_activation_with_an_unknown_field_is_refused_with_the_line(reference: Reference) -> None:
+    """File, line, field and mend, from the exposure's own block."""
+    made = reference.made
+    made["exposures"]["exposure.corner_shop.win_back"]["config"]["meta"]["activation"]["mesage"] = "?"
+    error = activations_refused(reference, made)
+    assert error.mend == "Did you mean `message`?"
+    assert "win_back" in (error.where or "")
+
+
+def test_the_version_of_an_activation_changes_with_its_message(reference: Reference) -> None:
+    """A message that was reworded is another one."""
+    made = reference.made
+    made["exposures"]["exposure.corner_shop.win_back"]["config"]["meta"]["activation"]["message"] = "Come back."
+    now = {a.name: a.version for a in read_activations(REFERENCE, made, reference.project.models)}
+    then = {a.name: a.version for a in reference.project.activations}
+    assert {name for name in now if now[name] != then[name]} == {"win_back"}

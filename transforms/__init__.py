@@ -1,0 +1,1 @@
+"""Changes become profiles, segments and triggers."""

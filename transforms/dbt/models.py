@@ -1,0 +1,105 @@
+"""Models of a dbt project that are kept up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+from ringup.errors import ProjectError
+from transforms.dbt.declared import ModelMeta, Node, place_of, read
+from transforms.dbt.nodes import Model
+
+CLOCK = '"ringup"."clock"'
+"""What `as_of()` reads in the live run."""
+
+
+class Models:
+    """The continuous models of a manifest and the views that they need."""
+
+    def __init__(self, folder: Path, made: Node) -> None:
+        self._folder = folder
+        self._nodes: dict[str, Node] = {**made["nodes"], **made["sources"]}
+        self._metas = {
+            name: read(ModelMeta, node["config"]["meta"], place_of(folder, node))
+            for name, node in made["nodes"].items()
+            if node["resource_type"] == "model"
+        }
+
+    def all(self) -> tuple[Model, ...]:
+        """The models, each after what it reads."""
+        wanted = [
+            name
+            for name, meta in sorted(self._metas.items())
+            if meta.continuous and self._nodes[name]["config"]["materialized"] != "ephemeral"
+        ]
+        graph: dict[str, tuple[str, ...]] = {}
+        while wanted:
+            name = wanted.pop()
+            if name not in graph:
+                graph[name] = tuple(self._below(self._nodes[name]))
+                wanted += [below for below in graph[name] if self._nodes[below]["resource_type"] == "model"]
+        models: dict[str, Model] = {}
+        for name in TopologicalSorter(graph).static_order():
+            if name in graph:
+                models[name] = self._model(name, graph[name], models)
+                self._check_name(models[name], models)
+        return tuple(models.values())
+
+    def _check_name(self, model: Model, models: Mapping[str, Model]) -> None:
+        """Messages speak of a model by its name alone."""
+        for other in models.values():
+            if other.name == model.name and other is not model:
+                raise ProjectError(
+                    f"{model.relation} and {other.relation} have the same name",
+                    where=model.path,
+                    mend="Give one of them another `alias`.",
+                )
+
+    def _below(self, node: Node) -> Iterator[str]:
+        """What a model reads, with ephemeral models replaced by what those read."""
+        for name in sorted(node["depends_on"]["nodes"]):
+            below = self._nodes[name]
+            how = below["config"].get("materialized")
+            if how == "ephemeral":
+                yield from self._below(below)
+            elif below["resource_type"] == "source" or how == "view" or self._metas.get(name, ModelMeta()).continuous:
+                yield name
+            else:
+                raise ProjectError(
+                    f"{node['name']} is kept up to date but reads {below['name']}, which is not",
+                    where=str(place_of(self._folder, node).within(below["name"])),
+                    mend=f"Give {below['name']} `meta: {{refresh: continuous}}`, or make it a view.",
+                )
+
+    def _model(self, name: str, below: Iterable[str], models: Mapping[str, Model]) -> Model:
+        node, meta, place = self._nodes[name], self._metas[name], place_of(self._folder, self._nodes[name])
+        how = node["config"]["materialized"]
+        if how not in ("view", "table", "incremental") or node["language"] != "sql" or node["database"] != "scope":
+            raise ProjectError(
+                f"{name} ({node['language']}, {how}) cannot be kept up to date",
+                where=str(place),
+                mend="Make it a SQL model that is a view or a table, without `database`.",
+            )
+        kind = meta.kind or ("staging" if how == "view" else "mart")
+        table = how != "view" or kind in ("segment", "trigger")
+        views = [models[b] for b in below if b in models and models[b].materialized == "view"]
+        uses_clock = CLOCK in node["compiled_code"] or any(view.uses_clock for view in views)
+        sweep = min(filter(None, [meta.sweep, *(view.sweep for view in views)]), default=None)
+        if table and uses_clock and sweep is None:
+            raise ProjectError(
+                f"{node['name']} uses as_of(), so its rows change as time passes, but not how often to look",
+                where=str(place.within("as_of")),
+                mend="Add `{{ config(meta={'sweep': '1 minute'}) }}`.",
+            )
+        return Model(
+            node["alias"],
+            node["schema"],
+            node["compiled_code"].strip().rstrip(";"),
+            "table" if table else "view",
+            kind,
+            tuple(f"{n['schema']}.{n.get('alias') or n['identifier']}" for n in map(self._nodes.__getitem__, below)),
+            sweep,
+            uses_clock,
+            place.path,
+        )

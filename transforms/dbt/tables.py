@@ -1,0 +1,98 @@
+"""Sources of a dbt project as tables to mirror."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import duckdb
+
+from ringup.errors import ProjectError
+from transforms.dbt.declared import Node, Place, TableMeta, place_of, read
+from transforms.dbt.nodes import Column, Table
+
+
+def read_tables(folder: Path, made: Node, needed: set[str]) -> Iterator[Table]:
+    """The source tables to mirror: those that models need (`schema.name`), and those that declare a key or identity."""
+    found: dict[str, tuple[Table, Place]] = {}
+    for node in made["sources"].values():
+        meta, source, name = node["config"]["meta"], node["source_name"], node["identifier"]
+        if f"{node['schema']}.{name}" not in needed and not meta.keys() & TableMeta.model_fields:
+            continue
+        place = place_of(folder, node, source, node["name"])
+        if (node["database"], node["schema"]) != ("scope", source):
+            raise ProjectError(
+                f"source {source} is said to be in {node['database']}.{node['schema']}, but its copy has its own name",
+                where=str(place),
+                mend="Remove `database` and `schema`; name the topic of a table in `config.meta.topic`.",
+            )
+        declared = read(TableMeta, meta, place)
+        identity = declared.identity
+        table = Table(
+            source,
+            name,
+            declared.topic or f"{source}.{source}.{name}",
+            tuple(_columns(node["columns"].values(), place)),
+            tuple(declared.key),
+            identity.profile if identity else None,
+            identity.identifiers if identity else {},
+            next(iter(identity.via.items()), None) if identity else None,
+            place.path,
+        )
+        _check_columns(table, place)
+        found[table.relation] = (table, place)
+    for table, place in found.values():
+        if table.via is not None:
+            _check_way({name: other for name, (other, _) in found.items()}, table, place)
+        yield table
+
+
+def _columns(declared: Iterable[Node], place: Place) -> Iterator[Column]:
+    for column in declared:
+        name, data_type = column["name"], column["data_type"]
+        if name == "profile_id":
+            continue
+        if not data_type:
+            raise ProjectError(
+                f"column {name} has no data_type",
+                where=str(place.within(name)),
+                mend="Add the DuckDB type that holds its values, for example `data_type: bigint`.",
+            )
+        try:
+            yield Column(name, str(duckdb.sqltype(data_type)))
+        except duckdb.Error:
+            raise ProjectError(
+                f"column {name} has the data_type {data_type}, which DuckDB does not know",
+                where=str(place.within(name)),
+                mend="Write a DuckDB type, for example `bigint`, `varchar`, `decimal(12,2)` or `timestamptz`.",
+            ) from None
+
+
+def _check_columns(table: Table, place: Place) -> None:
+    names = {column.name for column in table.columns}
+    way = (table.via[0],) if table.via else ()
+    for column in (*table.key, *filter(None, [table.profile]), *table.identifiers.values(), *way):
+        if column not in names:
+            raise ProjectError(
+                f"`meta` speaks of a column {column}, which {table.relation} does not have",
+                where=str(place.within("meta", column)),
+                mend=f"Declare the column under `columns`, or name one of {', '.join(sorted(names))}.",
+            )
+
+
+def _check_way(tables: Mapping[str, Table], table: Table, place: Place) -> None:
+    """A table that finds its customer by way of another must arrive at one."""
+    passed, here = {table.relation}, table
+    while here.via is not None:
+        there = tables.get(f"{here.source}.{here.via[1]}")
+        if there is None or len(there.key) != 1 or there.relation in passed:
+            break
+        passed.add(there.relation)
+        here = there
+    if here.profile is None and not here.identifiers:
+        name = here.via[1] if here.via else here.name
+        raise ProjectError(
+            f"{table.relation} does not find a customer by way of {name}",
+            where=str(place.within("identity", "via")),
+            mend="Name a table of the same source whose key is one column and which has an identity of its own.",
+        )

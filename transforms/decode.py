@@ -1,0 +1,133 @@
+"""Debezium's JSON becomes typed rows: one SQL statement a table, in DuckDB, for all changes of a batch.
+
+A value that does not fit its declared type, or cannot be read at all, is named in `_bad`; nothing is guessed.
+Positions are PostgreSQL's LSNs: `_seen` is what the change carries, `_position` what is stored with the row. They
+differ for a snapshot's rows, stored with 0: a transaction that was open while the snapshot was taken may commit
+later with an LSN below the snapshot's own.
+"""
+
+from __future__ import annotations
+
+import json
+
+from ringup.errors import ProjectError
+from transforms.project import Table
+from transforms.warehouse import quoted
+
+UNAVAILABLE = "__debezium_unavailable_value"
+"""What Debezium sends for a large value that did not change, when the table's replica identity is not FULL."""
+
+
+def literal(text: str) -> str:
+    """A SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def stage_name(table: Table) -> str:
+    """The temporary table that holds a batch's changes of one source table."""
+    return quoted("temp", "main", f"stage {table.relation}")
+
+
+def stage_ddl(table: Table) -> str:
+    """The staging table: bookkeeping first, then the row, then its profile."""
+    columns = ", ".join(f"{quoted(column.name)} {column.data_type}" for column in table.columns)
+    return (
+        f"create temp table {stage_name(table)} (_n bigint, _seen bigint, _position bigint, "
+        f"_committed_at timestamptz, _deleted boolean, _fresh boolean, _bad varchar, {columns}, profile_id bigint)"
+    )
+
+
+def decode_sql(table: Table) -> str:
+    """Insert the batch's changes of one table into its staging table.
+
+    Takes one parameter, twice: the highest position that the table has stored, -1 while it is empty. A row created
+    above it, or one of a snapshot into an empty table, is `_fresh`: it cannot be stored yet.
+    """
+    if not table.key:
+        raise ProjectError(
+            f"table {table.relation} has no key, so its changes cannot be told apart",
+            where=table.path,
+            mend="Give the table a primary key in the source, and name its columns in `config.meta.key`.",
+        )
+    names = [column.name for column in table.columns]
+    fields = dict.fromkeys(names, "VARCHAR")
+    shape = json.dumps(
+        {
+            "op": "VARCHAR",
+            "before": fields,
+            "after": fields,
+            "source": {"lsn": "BIGINT", "ts_us": "BIGINT", "ts_ms": "BIGINT"},
+        }
+    )
+    image = ", ".join(f"row_image.{quoted(name)} as {quoted('raw ' + name)}" for name in names)
+    typed = ", ".join(
+        f"try_cast({quoted('raw ' + c.name)} as {c.data_type}) as {quoted(c.name)}" for c in table.columns
+    )
+    checks = "\n".join(
+        f"when {quoted('raw ' + c.name)} is not null and {quoted(c.name)} is null then concat("
+        f"{literal('column ' + c.name + ' cannot be ' + c.data_type + ': ')}, left({quoted('raw ' + c.name)}, 60))"
+        if c.data_type.lower() not in ("varchar", "text")
+        else f"when {quoted(c.name)} = '{UNAVAILABLE}' then "
+        f"{literal('column ' + c.name + ' was left out by the source: set REPLICA IDENTITY FULL')}"
+        for c in table.columns
+    )
+    no_key = " or ".join(f"{quoted(name)} is null" for name in table.key)
+    columns = ", ".join(quoted(name) for name in names)
+    return f"""
+insert into {stage_name(table)}
+    (_n, _seen, _position, _committed_at, _deleted, _fresh, _bad, {columns})
+with parsed as (
+    select n as _n, try(json_transform(value, {literal(shape)})) as change
+    from raw
+    where topic = {literal(table.topic)} and value is not null
+),
+imaged as (
+    select
+        _n,
+        change.op as op,
+        coalesce(change.source.lsn, 0) as _seen,
+        case when change.op = 'r' then 0 else coalesce(change.source.lsn, 0) end as _position,
+        make_timestamptz(coalesce(change.source.ts_us, change.source.ts_ms * 1000)) as _committed_at,
+        case when change.op = 'd' then change.before else change.after end as row_image
+    from parsed
+),
+raws as (select _n, op, _seen, _position, _committed_at, {image} from imaged),
+typed as (select *, {typed} from raws),
+checked as (
+    select
+        *,
+        case
+            when op is null then 'not a change event that can be read'
+            when op = 't' then 'TRUNCATE is not applied: delete the rows instead'
+            when op not in ('c', 'r', 'u', 'd') then concat('unknown operation ', op)
+            when _committed_at is null then 'no commit time'
+            {checks}
+            when {no_key} then 'the key is missing'
+        end as _bad
+    from typed
+)
+select
+    _n,
+    _seen,
+    _position,
+    _committed_at,
+    op = 'd',
+    op in ('c', if(? = -1, 'r', 'c')) and _position > ?,
+    _bad,
+    {columns}
+from checked
+"""
+
+
+def newest_sql(table: Table) -> str:
+    """Of several changes of one key, leave the newest in the staging table, fresh if the first of them was."""
+    keys = ", ".join(quoted(name) for name in table.key)
+    stage = stage_name(table)
+    return f"""
+create or replace temp table newest as
+select * replace (first_value(_fresh) over (partition by {keys} order by _n) as _fresh)
+from {stage}
+qualify row_number() over (partition by {keys} order by _position desc, _n desc) = 1;
+truncate {stage};
+insert into {stage} from newest
+"""

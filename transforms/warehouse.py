@@ -1,0 +1,206 @@
+"""The one DuckDB file that holds the state: opened by one process, written by one connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import orjson
+import pyarrow as pa
+
+from connectors.log import Positions
+from ringup.errors import WarehouseError
+
+FORMAT = "1"
+ROW_GROUP = 20_480
+"""Rows a row group: small, so that the zone maps of a table clustered by profile leave out nearly all of it."""
+
+SMALL_BATCH = 2_000
+"""Changes up to which one thread is faster than several."""
+
+IDLE_CHECKPOINT = 16 << 20
+"""Bytes of write-ahead log from which a quiet moment is used for a checkpoint."""
+
+
+def sql_of(name: str) -> str:
+    """The text of a `.sql` file beside the transforms."""
+    return files("transforms").joinpath(name).read_text(encoding="utf-8")
+
+
+def quoted(*parts: str) -> str:
+    """A qualified SQL name."""
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How much of the machine DuckDB may take."""
+
+    memory_limit: str = "2GB"
+    threads: int = 2
+
+
+class Inbox:
+    """An Arrow table that SQL sees under one name for good, while its content changes: plans stay valid."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self.table = schema.empty_table()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
+class Warehouse:
+    """The state on disk, attached as `live` to an in-memory catalog, so that its row groups can be small.
+
+    `con` is the writing connection; `reader()` gives another one that sees only what was committed.
+    """
+
+    def __init__(self, path: Path, settings: Settings | None = None) -> None:
+        self._settings = settings = settings or Settings()
+        self._small = False
+        self._plans: dict[str, str] = {}
+        self.path = path
+        self.con = duckdb.connect(":memory:")
+        location = str(path).replace("'", "''")
+        try:
+            self.con.execute(f"set memory_limit = '{settings.memory_limit}'")
+            self.con.execute(f"set threads = {settings.threads}")
+            self.con.execute("set preserve_insertion_order = true")
+            self.con.execute("set timezone = 'UTC'")
+            self.con.execute("set checkpoint_threshold = '1GB'")
+            self.con.execute(f"attach '{location}' as live (row_group_size {ROW_GROUP})")
+        except duckdb.Error as error:
+            self.con.close()
+            raise WarehouseError(
+                f"the state cannot be opened: {error}",
+                where=str(path),
+                mend="If another program has the file open, close it. If it is damaged, move the state folder away: "
+                "the next run builds it again from the sources.",
+            ) from error
+        self.con.execute(sql_of("warehouse.sql"))
+        known = self.fact("format")
+        if known is None:
+            self.remember("format", FORMAT)
+        elif known != FORMAT:
+            self.con.close()
+            raise WarehouseError(
+                f"the state has format {known}, this ringup writes format {FORMAT}",
+                where=str(path),
+                mend="Use the ringup that wrote it, or move the state folder away: the next run builds it again.",
+            )
+        self.batch: int = self.number("select coalesce(max(batch), 0) from live.ringup.commits")
+
+    def row(self, sql: str, parameters: list[object] | None = None) -> tuple[Any, ...] | None:
+        """The first row of a result, read to its end: an unfinished result would block the connection."""
+        rows = self.con.execute(sql, parameters or []).fetchall()
+        return rows[0] if rows else None
+
+    def number(self, sql: str, parameters: list[object] | None = None) -> int:
+        """The first value of a result, 0 for none."""
+        row = self.row(sql, parameters)
+        return int(row[0] or 0) if row else 0
+
+    def changed(self, sql: str, *parameters: int) -> int:
+        """Run an insert, update or delete that comes again with every batch; the number of rows."""
+        return int(self.statement(sql, *parameters).fetchall()[0][0])
+
+    def expect(self, changes: int) -> None:
+        """Say how large the next batch is. A small one runs on one thread, as starting others would cost more."""
+        small = changes <= SMALL_BATCH
+        if small != self._small:
+            self.con.execute(f"set threads = {1 if small else self._settings.threads}")
+            self._small = small
+
+    def statement(self, sql: str, *parameters: int) -> duckdb.DuckDBPyConnection:
+        """Run a statement that comes again with every batch.
+
+        For small batches it is planned once, since planning takes longer than running; for a large one it is planned
+        anew, by what is there.
+        """
+        if not self._small:
+            return self.con.execute(sql, list(parameters))
+        if sql not in self._plans:
+            self._plans[sql] = f"plan_{len(self._plans)}"
+            self.con.execute(f"prepare {self._plans[sql]} as {sql}")
+        given = f"({', '.join(map(str, parameters))})" if parameters else ""
+        return self.con.execute(f"execute {self._plans[sql]}{given}")
+
+    def plan_anew(self) -> None:
+        """Forget the plans: the tables are not what they were."""
+        for name in self._plans.values():
+            self.con.execute(f"deallocate {name}")
+        self._plans.clear()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of it or nothing of it."""
+        self.con.execute("begin")
+        try:
+            yield
+        except BaseException:
+            with suppress(duckdb.TransactionException):
+                self.con.execute("rollback")
+            raise
+        self.con.execute("commit")
+
+    def fact(self, name: str) -> str | None:
+        """What `remember` noted under this name."""
+        row = self.row("select value from live.ringup.facts where name = ?", [name])
+        return None if row is None else str(row[0])
+
+    def remember(self, name: str, value: str) -> None:
+        """Note a fact about this file."""
+        self.con.execute("delete from live.ringup.facts where name = ?", [name])
+        self.con.execute("insert into live.ringup.facts values (?, ?)", [name, value])
+
+    def positions(self) -> dict[tuple[str, int], int]:
+        """Where the log is read on from: the newest commit's positions."""
+        row = self.row("select positions from live.ringup.commits order by batch desc limit 1")
+        if row is None:
+            return {}
+        return {
+            (topic, int(partition)): offset
+            for topic, partitions in orjson.loads(row[0]).items()
+            for partition, offset in partitions.items()
+        }
+
+    def commit_positions(self, positions: Positions, changes: int) -> None:
+        """Note, in the caller's transaction, that everything up to `positions` is in."""
+        nested: dict[str, dict[str, int]] = {}
+        for (topic, partition), offset in sorted(positions.items()):
+            nested.setdefault(topic, {})[str(partition)] = offset
+        self.batch += 1
+        self.con.execute(
+            "insert into live.ringup.commits values (?, ?, ?, ?)",
+            [self.batch, orjson.dumps(nested).decode(), changes, datetime.now(UTC)],
+        )
+
+    def tidy(self) -> None:
+        """In a quiet moment: forget old commits and write a checkpoint when the write-ahead log has grown."""
+        wal = self.path.with_name(self.path.name + ".wal")
+        if wal.exists() and wal.stat().st_size > IDLE_CHECKPOINT:
+            self.con.execute("delete from live.ringup.commits where batch < ?", [self.batch - 100])
+            self.con.execute("checkpoint live")
+
+    def columns(self, relation: str) -> Mapping[str, str]:
+        """Names and types of a relation's columns, in order."""
+        rows = self.con.execute(f"select column_name, column_type from (describe {relation})").fetchall()
+        return {str(name): str(kind) for name, kind in rows}
+
+    def reader(self) -> duckdb.DuckDBPyConnection:
+        """A connection of its own, for one thread, that sees what was committed."""
+        return self.con.cursor()
+
+    def close(self) -> None:
+        """Write a checkpoint and release the file."""
+        try:
+            self.con.execute("checkpoint live")
+        finally:
+            self.con.close()
