@@ -11,7 +11,7 @@ import duckdb
 import orjson
 import pyarrow as pa
 
-from activations.seen import Seen
+from activations.seen import DIGITS, Seen
 from activations.types import Decision, Delivery, Receipt
 
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -72,9 +72,9 @@ class Outbox:
         assert row is not None
         self._seq: int = row[0]
         self._seen = Seen()
-        ids = connection.execute("select delivery_id from live.ringup.outbox")
-        while chunk := ids.fetchmany(1_000_000):
-            self._seen.add([delivery_id for (delivery_id,) in chunk])
+        digits = connection.execute(SQL["digits"], {"digits": DIGITS})
+        while chunk := digits.fetchone():
+            self._seen.load(chunk[0])
 
     def append(self, decisions: Sequence[Decision], deliveries: Sequence[Delivery]) -> list[Delivery]:
         """Add them, and return the deliveries that are new, numbered. One that is in the outbox already is left out."""

@@ -37,6 +37,12 @@ create table if not exists live.ringup.receipts (
     status bigint
 );
 
+-- name: digits
+-- What the filter of known ids is filled with at a start, a hundred thousand ids a row.
+select string_agg(right(delivery_id, $digits), '')
+from live.ringup.outbox
+group by seq // 100_000
+
 -- name: pending
 -- The oldest unfinished messages of a channel after a place in the outbox. The places are found first, in narrow
 -- columns, so that the bodies of a long backlog are not read to send its beginning.

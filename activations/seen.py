@@ -13,10 +13,12 @@ import numpy.typing as npt
 
 BITS_PER_ID = 24
 PROBES = 5
+DIGITS = 32
+"""Hexadecimal digits at the end of an id, which the filter goes by."""
+
 FIRST_SIZE = 1 << 24
 """Bits of the first filter: 2 MiB, for 700,000 ids."""
 
-_DIGITS = 32
 _MULTIPLIERS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93], np.uint64)
 
 
@@ -30,14 +32,22 @@ class Seen:
         """Remember `ids`, and return those of them that may have been remembered before."""
         if not ids:
             return []
-        hashes = _hashes(ids)
+        hashes = _hashes("".join(id_[-DIGITS:] for id_ in ids))
         before = np.zeros(len(ids), np.bool_)
         for known in self._filters:
             before |= known.has(hashes)
-        if self._filters[-1].room < len(ids):
-            self._filters.append(_Filter(max(2 * self._filters[-1].size, _power_of_two(BITS_PER_ID * len(ids)))))
-        self._filters[-1].add(hashes)
+        self._remember(hashes)
         return [id_ for id_, again in zip(ids, before, strict=True) if again]
+
+    def load(self, digits: str) -> None:
+        """Remember many ids at once, given as their digits one after the other."""
+        self._remember(_hashes(digits))
+
+    def _remember(self, hashes: npt.NDArray[np.uint64]) -> None:
+        count = hashes.shape[1]
+        if self._filters[-1].room < count:
+            self._filters.append(_Filter(max(2 * self._filters[-1].size, _power_of_two(BITS_PER_ID * count))))
+        self._filters[-1].add(hashes)
 
 
 class _Filter:
@@ -65,10 +75,9 @@ class _Filter:
         return places
 
 
-def _hashes(ids: Sequence[str]) -> npt.NDArray[np.uint64]:
+def _hashes(digits: str) -> npt.NDArray[np.uint64]:
     """Two independent 64-bit hashes of each id, read off its digits."""
-    digits = "".join(id_[-_DIGITS:] for id_ in ids).encode("ascii")
-    words = np.frombuffer(digits, np.dtype("<u8")).reshape(-1, 4)
+    words = np.frombuffer(digits.encode("ascii"), np.dtype("<u8")).reshape(-1, 4)
     mixed = words * _MULTIPLIERS
     start = (mixed[:, 0] + mixed[:, 1]) >> np.uint64(24)
     step = ((mixed[:, 2] + mixed[:, 3]) >> np.uint64(24)) | np.uint64(1)

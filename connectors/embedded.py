@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from connectors.chunk import CHUNK, DATA, EMPTY, NOTIFICATION, ints, kind_of, source_of, value
+from connectors.chunk import CHUNK, EMPTY, ints, value
 from connectors.embedded_writer import EmbeddedLogWriter, connect
 from connectors.log import RECORDS, Batch, Partition, Positions
 from connectors.snapshots import Snapshots
+from connectors.topics import DATA, NOTIFICATION, kind_of, source_of
 from connectors.transactions import Transactions
 from ringup.errors import LogError
 
@@ -91,12 +92,13 @@ class EmbeddedLog:
         """
         bound = min(self._first_beyond(positions), _last(self._con) - kept + 1)
         with self._con:
-            removed: int = self._con.execute(
+            removed = self._con.execute(
                 "delete from records where seq in (select seq from records where seq < ?"
                 " and topic not in (select id from topics where name like '%.notifications') order by seq limit ?)",
                 [bound, limit],
-            ).rowcount
-        return removed
+            )
+        count: int = removed.rowcount
+        return count
 
     def lag(self) -> int:
         """How many records lie behind the last one read."""

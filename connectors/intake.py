@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import TYPE_CHECKING, TypeAlias
 
+from connectors.topics import ends_transaction, is_heartbeat
+
 if TYPE_CHECKING:
+    from connectors.board import Board
     from connectors.debezium import Records
     from connectors.embedded_writer import EmbeddedLogWriter
 
 _Record: TypeAlias = tuple[str, str | None, str | None]
-_HEARTBEAT = "__debezium-heartbeat."
+
 _CARRIED = 20_000
 """Records of an open transaction that are kept in memory; a larger transaction reaches the log in parts."""
 
@@ -23,10 +27,14 @@ class Intake:
     Several sources share a writer, and `writing` keeps them apart.
     """
 
-    def __init__(self, source: str, prefix: str, writer: EmbeddedLogWriter, writing: threading.Lock) -> None:
+    def __init__(
+        self, source: str, prefix: str, writer: EmbeddedLogWriter, writing: threading.Lock, board: Board
+    ) -> None:
         self.taken = 0
         self._source = source
         self._marks = f"{prefix}.transaction"
+        self._notices = f"{prefix}.notifications"
+        self._board = board
         self._writer = writer
         self._writing = writing
         self._carried: list[_Record] = []
@@ -43,22 +51,26 @@ class Intake:
         if ready:
             progress = (self._source, records.resume(whole - 1)) if whole else None
             with self._writing:
-                self._writer.append((row for row in ready if not row[0].startswith(_HEARTBEAT)), progress)
+                self._writer.append((row for row in ready if not is_heartbeat(row[0])), progress)
         self.taken += len(rows)
+        self._tell(rows)
         return whole - 1 if whole else None
 
     def _whole(self, records: Records) -> int:
-        """How many of the first rows end with the last whole transaction, or with what belongs to none."""
-        begin = 0 if self._open else len(records.topics)
-        for row in range(len(records.topics) - 1, -1, -1):
-            if records.topics[row] == self._marks:
-                if (records.values[row] or "").startswith('{"status":"END"'):
-                    self._open = begin_follows = self._begins_after(records, row) < len(records.topics)
-                    return self._begins_after(records, row) if begin_follows else len(records.topics)
-                begin = row if not self._open else 0
-        self._open = begin < len(records.topics)
+        """How many of the first rows do not belong to a transaction that is still open."""
+        rows = len(records.topics)
+        marks = [row for row, topic in enumerate(records.topics) if topic == self._marks]
+        end = next((row for row in reversed(marks) if ends_transaction(records.values[row])), None)
+        if end is None and self._open:
+            return 0
+        begin = next((row for row in marks if end is None or row > end), rows)
+        self._open = begin < rows
         return begin
 
-    def _begins_after(self, records: Records, row: int) -> int:
-        following = range(row + 1, len(records.topics))
-        return next((after for after in following if records.topics[after] == self._marks), len(records.topics))
+    def _tell(self, rows: list[_Record]) -> None:
+        for topic, _, value in rows:
+            if topic == self._notices and value is not None:
+                notice = json.loads(value)
+                if notice["aggregate_type"] == "Initial Snapshot":
+                    done = notice["type"] in ("COMPLETED", "SKIPPED")
+                    self._board.put(self._source, "streaming" if done else "snapshot")

@@ -42,11 +42,18 @@ def prepare(config: Mapping[str, str]) -> list[str]:
     Raises SourceUnreachableError where waiting may help, else SourceError: wrong login, no logical WAL, no tables, a table
     without a key, missing rights.
     """
-    with _connect(config) as con:
-        _check_server(con, config)
-        tables = _included(con, config)
-        done = _check_keys_and_identity(con, tables)
-        return done + _publish(con, config["publication.name"], tables)
+    try:
+        with _connect(config) as con:
+            con.execute("set lock_timeout = '10s'")
+            _check_server(con, config)
+            tables = _included(con, config)
+            done = _check_keys_and_identity(con, tables)
+            return done + _publish(con, config["publication.name"], tables)
+    except psycopg.OperationalError as error:  # it went away again, or somebody holds a lock
+        raise SourceUnreachableError(
+            f"{config['database.dbname']}: {_last_words(error)}",
+            mend="start the database, or end what holds its tables",
+        ) from error
 
 
 def _connect(config: Mapping[str, str]) -> psycopg.Connection:

@@ -9,7 +9,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connectors.chunk import DATA, NOTIFICATION, TRANSACTION, ints
+from connectors.chunk import ints
+from connectors.topics import DATA, NOTIFICATION, TRANSACTION
 
 # A row of the table may have a column `op` too, so only the end of the envelope counts.
 _READ = r'"op":"r"(,"ts_[mun]s":[0-9]+)*\}$'

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from connectors.chunk import EMPTY, TRANSACTION, Ints, ints, value
+from connectors.chunk import EMPTY, Ints, ints, value
+from connectors.topics import TRANSACTION, ends_transaction
 
 
 class Transactions:
@@ -60,7 +61,7 @@ def _bounds(chunk: pa.Table, marks: Ints) -> tuple[int | None, int | None]:
     """Of a source's BEGIN and END records: the row of the last END, and of the first BEGIN after it."""
     begin = None
     for row in reversed(marks.tolist()):
-        if value(chunk, row).startswith('{"status":"END"'):
+        if ends_transaction(value(chunk, row)):
             return row, begin
         begin = row
     return None, begin

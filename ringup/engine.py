@@ -20,8 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class Engine:
-    """Takes in batches: mirror, models, positions. Opened by one thread, which is the only one that writes.
-    """
+    """Takes in batches: mirror, models, positions. Opened by one thread, which is the only one that writes."""
 
     def __init__(self, path: Path, project: Project, settings: Settings | None = None) -> None:
         self.warehouse = Warehouse(path, settings)
@@ -58,7 +57,7 @@ class Engine:
         """The first snapshots are whole: cluster the mirror and compute every model once; nothing fires."""
         compact(self.warehouse, self.mirror, at_least=1)
         with self.warehouse.transaction():
-            self.refresh.sweep(now, ())
+            self.refresh.sweep(now)
             self.refresh.everything()
             self.warehouse.remember("ready", "yes")
         self.warehouse.con.execute("checkpoint live")

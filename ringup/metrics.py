@@ -11,7 +11,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts = {"batches": 0, "changes": 0, "quarantined": 0, "torn": 0, "decided": 0}
+        self._counts = {"batches": 0, "changes": 0, "quarantined": 0, "torn": 0, "messages": 0}
 
     def batch(self, **counts: int) -> None:
         """Add one batch's counts."""

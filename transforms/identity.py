@@ -136,9 +136,13 @@ class Tagging:
                 f"(i.kind = {literal(kind)} and m.{quoted(column)} = i.value)"
                 for kind, column in table.identifiers.items()
             )
-            at = "(select min(_committed_at) from " + " union all ".join(
-                f"(select _committed_at from {stage_name(t)})" for t in self.order if t.profile is not None
-            ) + ")"
+            at = (
+                "(select min(_committed_at) from "
+                + " union all ".join(
+                    f"(select _committed_at from {stage_name(t)})" for t in self.order if t.profile is not None
+                )
+                + ")"
+            )
             concerned = f"join (select *, {at} as at from temp.main.moved) i on ({matches})"
             concerned = concerned.replace("i.at", "c.at")
         alias = "c" if table.via is not None else "i"

@@ -108,7 +108,6 @@ class Mirror:
 
     def apply(self, batch: Batch) -> Applied:
         """Bring the mirror tables to the end of `batch`, in the caller's transaction."""
-        con = self.warehouse.con
         self.warehouse.expect(batch.records.num_rows)
         for table in self._used:
             self.warehouse.statement(f"truncate {stage_name(table)}")
@@ -178,9 +177,7 @@ class Mirror:
         )
         con.execute(f"create or replace temp table found as {parts}")
         same = " and ".join(f"s.{quoted(k)} = f.{quoted(k)}" for k in table.key)
-        con.execute(
-            f"delete from {stage} s using found f where {same} and not s._fresh and s._seen < f._position"
-        )
+        con.execute(f"delete from {stage} s using found f where {same} and not s._fresh and s._seen < f._position")
         if self.tagging.is_customer(table):
             con.execute(
                 f"insert into touching select f.profile_id, min(s._committed_at) from found f join {stage} s on {same} "

@@ -100,8 +100,8 @@ class Refresh:
             return []
         return self._evaluate(applied.tables)
 
-    def sweep(self, now: datetime, due: Iterable[str]) -> list[Candidate]:
-        """Move the clock to `now` and evaluate the models in `due`, and what reads them, for everyone."""
+    def sweep(self, now: datetime) -> list[Candidate]:
+        """Move the clock to `now` and evaluate the models that read it, and what reads those, for everyone."""
         self._warehouse.con.execute("update live.ringup.clock set as_of = ?", [now])
         self._touch_everyone(now)
         return self._evaluate(frozenset({"ringup.clock"}))
@@ -113,16 +113,13 @@ class Refresh:
             self._change(plan, ask=False)
 
     def _touch_everyone(self, now: datetime | None = None) -> None:
-        kept = " union ".join(
-            f"select profile_id from {kept_name(plan.model)}" for plan in self._plans
-        )
+        kept = " union ".join(f"select profile_id from {kept_name(plan.model)}" for plan in self._plans)
         known = "select profile_id from temp.main.touched"
         con = self._warehouse.con
         self._warehouse.expect(con.execute(f"select count(*) from ({self._everyone})").fetchall()[0][0])
         con.execute(
-            "create or replace temp table everyone as select profile_id from ("
-            + " union ".join([self._everyone, kept, known])
-            + ") where profile_id is not null"
+            "create or replace temp table everyone as select profile_id from "
+            f"({self._everyone} union {kept} union {known}) where profile_id is not null"
         )
         con.execute("truncate temp.main.touched")
         con.execute(

@@ -53,9 +53,8 @@ class Scope:
         )
 
         def rows(extra: str) -> str:
-            return " union all ".join(
-                f"select {columns} from {name} where not _deleted{extra}" for name in (base_name(table), tail_name(table))
-            )
+            parts = (base_name(table), tail_name(table))
+            return " union all ".join(f"select {columns} from {part} where not _deleted{extra}" for part in parts)
 
         for catalog, extra in (("scope", f" and {TOUCHED}" if customer else ""), ("whole", "")):
             self._con.execute(f"create schema if not exists {quoted(catalog, table.source)}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ssl
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -82,9 +83,14 @@ class WebhookChannel:
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
-        """Make the connection pool; nothing is connected before the first message."""
+        """Make the connection pool; nothing is connected before the first message.
+
+        Certificates are checked by the authorities that the system trusts; SSL_CERT_FILE may name others.
+        """
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self.in_flight, keepalive_timeout=60),
+            connector=aiohttp.TCPConnector(
+                limit=self.in_flight, keepalive_timeout=60, ssl=ssl.create_default_context()
+            ),
             timeout=aiohttp.ClientTimeout(
                 total=self._timeout, sock_connect=self._timeout / 2, ceil_threshold=float("inf")
             ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -112,7 +112,7 @@ class DemoEstate:
                 mend="choose between 1 and 364 days",
                 where="--past",
             )
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         self.year.set_past(bills, now.replace(tzinfo=None))
         with psycopg.connect(self.dsn("crm")) as crm:
             if crm.execute("select to_regnamespace('crm') is null").fetchone() == (True,):
@@ -161,7 +161,7 @@ class DemoEstate:
                 done += rows
 
     def _load_members(self, crm: psycopg.Connection[Any], progress: Progress) -> None:
-        members, joined = self.year.members(), self.year.begins().replace(tzinfo=timezone.utc)
+        members, joined = self.year.members(), self.year.begins().replace(tzinfo=UTC)
         people = [member | person for member, person in zip(members, contacts(members, joined.date()), strict=True)]
         times = {"joined_at": joined, "updated_at": joined}
         columns = _MEMBER.split(", ")

@@ -21,14 +21,14 @@ class RunProcess:
     """`ringup run` on the project in `folder`, with `environ` added to this process's environment.
 
     It runs in a session of its own, so that Ctrl-C reaches only its parent, and ends when its parent dies: it sees the
-    end of its input. What it says goes to `logs/run.log` in the folder.
+    end of its input. What it says goes to `logs/run.out` in the folder.
     """
 
     def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
         self.folder = folder
         self._environ = {**os.environ, **environ}
         self._process: subprocess.Popen[bytes] | None = None
-        self._log = folder / "logs" / "run.log"
+        self._log = folder / "logs" / "run.out"
         self._was_live = False
         self.restarts = 0
 
@@ -42,7 +42,7 @@ class RunProcess:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "ringup", "run", "--project", str(self.folder)],
+                [sys.executable, "-m", "ringup", "run", "--project", str(self.folder), "--until-input-ends"],
                 env=self._environ,
                 stdin=subprocess.PIPE,
                 stdout=log,

@@ -46,9 +46,11 @@ class DemoOptions:
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """How it went. Bills, messages and ages are of this run; the account (`accounted`, `missing`, `doubled`) is of all
-    bills since the past was loaded. `age_ms` is of messages about bills. `prove_rows_differ` is None when the run did
-    not answer. `somebody` is the profile of the last message.
+    """How it went.
+
+    Bills, messages and ages are of this run; the account (`accounted`, `missing`, `doubled`) is of all bills since the
+    past was loaded. `age_ms` is of messages about bills. `prove_rows_differ` is None when the run did not answer.
+    `somebody` is the profile of the last message.
     """
 
     bills: int

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -22,7 +22,7 @@ from transforms.project import Model, Project, load_project
 from transforms.warehouse import quoted
 
 REFERENCE = Path(__file__).parents[2] / "dbt_project"
-OPENED = datetime(2026, 3, 1, 8, 0, tzinfo=timezone.utc)
+OPENED = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 
 Rows: TypeAlias = Mapping[str, list[dict[str, Any]]]
 
@@ -203,15 +203,16 @@ def test_a_reward_is_reached_once_for_each_time_that_its_price_is_crossed(bench:
 
 def test_plain_dbt_builds_and_tests_the_same_rows(bench: Bench, tmp_path: Path) -> None:
     """`dbt build` on a file with the same sources, from any shell, gives what the run keeps: one SQL, two clocks."""
-    done = [Visit(1 + n % 2, 1 + n % 2, (n * 7, 12), n != 5, 20 if n == 4 else 0) for n in range(12)]
+    done = [Visit(1 + n % 2, 1 + n % 2, (n, 2), n != 5, 20 if n == 4 else 0) for n in range(12)]
+    done.append(Visit(3, 1, (2000,), True, 0))
     folder = shutil.copytree(REFERENCE, tmp_path / "dbt_project", ignore=shutil.ignore_patterns("target", "*.duckdb*"))
     with duckdb.connect(tmp_path / "shop.duckdb") as con:
         create_tables(con, bench.project, "shop")
         fill_tables(con, "shop", shop(done))
     as_of = OPENED + timedelta(days=15)
+    command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--no-use-colors", "build"]
     built = subprocess.run(
-        [sys.executable, "-c", "from dbt.cli.main import cli; cli()"]
-        + ["--no-use-colors", "build", "--vars", json.dumps({"as_of": as_of.isoformat()})],
+        [*command, "--vars", json.dumps({"as_of": as_of.isoformat()})],
         cwd=folder,
         env={**os.environ, "RINGUP_DUCKDB": str(tmp_path / "shop.duckdb"), "DO_NOT_TRACK": "1"},
         capture_output=True,

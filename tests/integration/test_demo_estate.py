@@ -24,12 +24,14 @@ PAST = f"from '{DATA}/transactions.parquet' where transaction_timestamp < timest
 
 @pytest.fixture(scope="module")
 def estate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoEstate]:
+    """A shop with three days of the past."""
     with DemoEstate(tmp_path_factory.mktemp("estate"), past_days=DAYS) as estate:
         estate.load()
         yield estate
 
 
 def rows(estate: DemoEstate, sql: str, database: str = "pos") -> list[tuple[Any, ...]]:
+    """What a query says."""
     with psycopg.connect(estate.dsn(database)) as connection:
         return connection.execute(sql.encode()).fetchall()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import SimpleQueue
 from urllib.error import HTTPError
@@ -22,26 +22,30 @@ SECRET = make_secret()
 
 @pytest.fixture
 def came() -> SimpleQueue[Message]:
+    """The messages that were shown."""
     return SimpleQueue()
 
 
 @pytest.fixture
 def receiver(tmp_path: Path, came: SimpleQueue[Message]) -> Iterator[Receiver]:
+    """A receiver that listens."""
     with Receiver(tmp_path / "inbox.db", SECRET, came.put) as receiver:
         yield receiver
 
 
 def body(event_id: str = "42") -> str:
+    """A message about something that was committed 200 ms ago."""
     data = {
         "profile_id": 7,
         "event_id": event_id,
         "text": "Maria, you earned 50 points.",
-        "committed_at": (datetime.now(timezone.utc) - timedelta(milliseconds=200)).isoformat(timespec="microseconds"),
+        "committed_at": (datetime.now(UTC) - timedelta(milliseconds=200)).isoformat(timespec="microseconds"),
     }
     return json.dumps({"type": "points_at_the_till", "timestamp": "2026-05-01T12:00:00+00:00", "data": data})
 
 
 def status(receiver: Receiver, content: str, headers: dict[str, str]) -> int:
+    """How a request is answered."""
     try:
         with urlopen(Request(receiver.url, content.encode(), headers), timeout=10) as answer:
             return int(answer.status)
@@ -52,7 +56,8 @@ def status(receiver: Receiver, content: str, headers: dict[str, str]) -> int:
 def post(
     receiver: Receiver, content: str, webhook_id: str = "msg_1", secret: str = SECRET, sent: timedelta = timedelta()
 ) -> int:
-    at = datetime.now(timezone.utc) + sent
+    """How a signed message is answered."""
+    at = datetime.now(UTC) + sent
     headers = {
         "webhook-id": webhook_id,
         "webhook-timestamp": str(int(at.timestamp())),
@@ -62,6 +67,7 @@ def post(
 
 
 def kept(tmp_path: Path) -> int:
+    """How many messages are in the file."""
     with closing(Inbox(tmp_path / "inbox.db")) as inbox:
         return inbox.count()
 
@@ -93,7 +99,7 @@ def test_a_wrong_signature_is_refused(receiver: Receiver, tmp_path: Path, came: 
 @pytest.mark.parametrize("signature", ["", "v1", "v1,!", "v2,AAAA", "nonsense"])
 def test_a_malformed_signature_is_refused(receiver: Receiver, signature: str) -> None:
     """Nonsense in the header is the sender's mistake and no failure of the receiver."""
-    now = str(int(datetime.now(timezone.utc).timestamp()))
+    now = str(int(datetime.now(UTC).timestamp()))
     headers = {"webhook-id": "msg_1", "webhook-timestamp": now, "webhook-signature": signature}
     assert status(receiver, body(), headers) == 401
     assert status(receiver, body(), {}) == 401

@@ -13,6 +13,7 @@ from activations.decide import decide
 from activations.plan import delivery_id, plan
 from activations.types import Verdict
 from tests.outgoing import COMMITTED, NEARLY, NOW, POINTS, change, fired
+from transforms.changes import Membership
 
 
 def test_an_event_that_an_activation_waits_for_is_sent() -> None:
@@ -37,12 +38,12 @@ def test_rows_of_a_snapshot_are_suppressed_with_the_reason() -> None:
 
 @pytest.mark.parametrize("kind", ["entered", "exited", "updated"])
 @pytest.mark.parametrize("wanted", ["entered", "exited", "updated"])
-def test_a_segment_change_concerns_activations_of_its_kind_alone(kind: str, wanted: str) -> None:
+def test_a_segment_change_concerns_activations_of_its_kind_alone(kind: Membership, wanted: Membership) -> None:
     """A change of another kind leaves neither a decision nor a message, and judged alone it is suppressed."""
     activation = replace(NEARLY, when=wanted)
-    decisions, deliveries = plan([change(kind)], [activation], snapshot=False, now=NOW)  # type: ignore[arg-type]
+    decisions, deliveries = plan([change(kind)], [activation], snapshot=False, now=NOW)
     assert len(decisions) == len(deliveries) == (kind == wanted)
-    decision = decide(change(kind), activation, snapshot=False, now=NOW)  # type: ignore[arg-type]
+    decision = decide(change(kind), activation, snapshot=False, now=NOW)
     assert (decision.verdict == "send") == (kind == wanted)
 
 

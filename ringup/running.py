@@ -1,0 +1,81 @@
+"""`ringup run`: the pipeline in this process, from ownership to the last line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from types import FrameType
+
+from ringup.api import serve
+from ringup.config import Config
+from ringup.errors import RingupError
+from ringup.pipeline import Pipeline
+from ringup.progress import Progress
+from ringup.service import Ownership
+
+log = logging.getLogger("ringup")
+
+_LOG_BYTES, _LOG_FILES = 10_000_000, 5
+
+
+def run_project(config: Config, environ: Mapping[str, str], *, as_json: bool, until_input_ends: bool) -> None:
+    """Run the project until SIGINT, SIGTERM or the end of the input, and say what it does.
+
+    Raises RingupError when it cannot start or go on; OwnedError when another process has the project.
+    """
+    stop = threading.Event()
+    with Ownership(config.state_folder), Progress(config.project, as_json=as_json) as progress:
+        with _logged(config.state_folder / "logs", progress), _stopped_by_signals(stop, progress):
+            if until_input_ends:
+                threading.Thread(target=_wait_for_the_end, args=(stop,), name="input", daemon=True).start()
+            try:
+                pipeline = Pipeline(config, environ)
+                _run(pipeline, config.state_folder, stop, progress)
+            except RingupError:
+                # Ctrl-C reaches a child such as dbt at the same moment; its end is no error then.
+                if not stop.is_set():
+                    raise
+        progress.say("stopped")
+
+
+def _run(pipeline: Pipeline, state: Path, stop: threading.Event, progress: Progress) -> None:
+    api = serve(pipeline, state)
+
+    def on_change(now: str) -> None:
+        progress.say(now)
+        if now == "stopping":
+            api.stop()
+
+    progress.follow(pipeline)
+    try:
+        pipeline.run(stop, on_change)
+    finally:
+        api.stop()
+
+
+@contextmanager
+def _stopped_by_signals(stop: threading.Event, progress: Progress) -> Iterator[None]:
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        again = stop.is_set()
+        stop.set()
+        progress.say("still stopping: what is in flight is being finished" if again else "stop asked for")
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _wait_for_the_end(stop: threading.Event) -> None:
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    stop.set()

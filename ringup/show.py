@@ -1,0 +1,117 @@
+"""What the commands print for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ringup.errors import RingupError
+
+console = Console(highlight=False)
+_MESSAGES = 10
+
+
+def error(problem: RingupError, *, as_json: bool = False) -> None:
+    """What is wrong, where, and what to do: on standard error, or as one JSON object on standard output."""
+    if as_json:
+        said = {"error": type(problem).__name__, "message": problem.message, "where": problem.where}
+        print(json.dumps({**said, "mend": problem.mend}, ensure_ascii=False))
+        return
+    to = Console(stderr=True, highlight=False)
+    to.print(Text.assemble(("Error: ", "bold red"), problem.message), soft_wrap=True)
+    if problem.where:
+        to.print(Text.assemble(("Where: ", "bold"), problem.where), soft_wrap=True)
+    to.print(Text.assemble(("Mend:  ", "bold green"), problem.mend), soft_wrap=True)
+
+
+def status(answer: Mapping[str, Any]) -> None:
+    """What the pipeline is doing, a line each."""
+    rows = answer.get("rows", {})
+    outbox = answer.get("outbox", {})
+    table = _table()
+    for name, value in answer.items():
+        if name not in ("rows", "outbox"):
+            table.add_row(name, _value(value))
+    for name, value in outbox.items():
+        table.add_row(name, _value(value))
+    console.print(table)
+    if rows:
+        console.print(Text("\nRows of the models", style="bold"))
+        console.print(_pairs(rows))
+
+
+def profile(answer: Mapping[str, Any] | None, profile_id: int) -> None:
+    """Traits, segments and messages of a customer."""
+    if answer is None:
+        console.print(f"No model knows a profile {profile_id}.")
+        return
+    for mart, row in answer["marts"].items():
+        _rows(mart, row)
+    for segment, row in answer["segments"].items():
+        _rows(f"in segment {segment}", row)
+    messages = answer.get("messages", [])
+    console.print(Text(f"\nMessages, the newest first ({len(messages)})" if messages else "\nNo messages", "bold"))
+    for message in messages[:_MESSAGES]:
+        body = json.loads(message["body"]) if isinstance(message.get("body"), str) else message.get("body", {})
+        line = Text(f"{str(message['committed_at'])[:19]}  ", style="dim")
+        line.append(f"{message['state']:9} ", style="green" if message["state"] == "delivered" else "yellow")
+        line.append(str(body.get("data", {}).get("text", message["activation"])), style="not dim")
+        console.print(line, soft_wrap=True)
+
+
+def proof(answer: Mapping[str, Any]) -> None:
+    """How many rows differ in each model, and the first that do."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("Model")
+    table.add_column("Rows", justify="right")
+    table.add_column("Differ", justify="right")
+    for model in answer["models"]:
+        table.add_row(model["model"], f"{model['rows']:,}", f"{model['differ']:,}")
+    console.print(table)
+    for model in answer["models"]:
+        if model["examples"]:
+            console.print(Text(f"\n{model['model']}: the first that differ", style="bold"))
+            for example in model["examples"]:
+                side = example.get("side")
+                values = "  ".join(f"{name}={_value(value)}" for name, value in example.items() if name != "side")
+                console.print(Text.assemble((f"{side:9} ", "red" if side == "kept" else "green"), values))
+    style = "bold red" if answer["differ"] else "bold green"
+    console.print(Text(f"\n{answer['differ']:,} rows differ", style=style))
+
+
+def _rows(name: str, rows: Any) -> None:
+    console.print(Text(f"\n{name}", style="bold"))
+    for row in rows if isinstance(rows, list) else [rows]:
+        console.print(_pairs(row))
+
+
+def _pairs(row: Mapping[str, Any]) -> Table:
+    table = _table()
+    for name, value in row.items():
+        table.add_row(name, _value(value))
+    return table
+
+
+def _table() -> Table:
+    table = Table.grid(padding=(0, 3))
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    return table
+
+
+def _value(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case dict():
+            return ", ".join(f"{name} {_value(item)}" for name, item in value.items())
+    return str(value)

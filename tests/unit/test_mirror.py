@@ -1,0 +1,167 @@
+"""Source tables in the warehouse: what is applied, what is dropped as old, and what is kept aside with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ringup.engine import Engine
+from ringup.errors import ProjectError, WarehouseError
+from tests.shop import COMMITTED, SHOP, TABLES, batch, change, model
+from transforms.project import Column, Project
+
+BILLS, MEMBERS, LINES = "pos.pos.bills", "crm.crm.members", "pos.pos.bill_lines"
+
+
+def bill(number: int, card: str | None, total: Any = "10.00") -> dict[str, Any]:
+    return {"bill_id": number, "loyalty_card": card, "sold_at": "2026-03-01T10:00:00Z", "total": total}
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    """An engine that is live, with one member who has card A."""
+    opened = Engine(tmp_path / "live.duckdb", SHOP)
+    opened.start(COMMITTED)
+    take(opened, (MEMBERS, change("c", None, {"member_id": 1, "loyalty_card": "A", "first_name": "Ada"}, 50)))
+    yield opened
+    opened.close()
+
+
+def take(engine: Engine, *records: tuple[str, str | None], snapshot: bool = False) -> Any:
+    with engine.warehouse.transaction():
+        return engine.apply(batch(records, snapshot=snapshot))
+
+
+def rows(engine: Engine, sql: str) -> list[tuple[Any, ...]]:
+    return engine.warehouse.con.execute(sql).fetchall()
+
+
+def quarantined(engine: Engine) -> list[tuple[Any, ...]]:
+    return rows(engine, "select topic, reason from live.ringup.quarantine")
+
+
+def test_a_change_that_is_no_json_is_kept_aside_and_the_others_go_on(engine: Engine) -> None:
+    """Bytes that nobody can read stop neither the batch nor the pipeline, and are not lost."""
+    take(engine, (BILLS, "no json"), (BILLS, change("c", None, bill(1, "A"), 100)))
+    assert quarantined(engine) == [(BILLS, "not a change event that can be read")]
+    assert rows(engine, "select visits from live.marts.customers") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("total", "NaN", "column total cannot be decimal(12,2): NaN"),
+        ("total", "99999999999.00", "column total cannot be decimal(12,2): 99999999999.00"),
+        ("sold_at", "yesterday", "column sold_at cannot be timestamptz: yesterday"),
+        ("bill_id", None, "the key is missing"),
+        ("loyalty_card", "__debezium_unavailable_value", "column loyalty_card was left out by the source: "),
+    ],
+)
+def test_a_value_that_does_not_fit_is_kept_aside_with_column_and_value(
+    engine: Engine, field: str, value: Any, reason: str
+) -> None:
+    """Nothing is guessed: the whole row waits, and the reason says which column and why."""
+    take(engine, (BILLS, change("c", None, bill(1, "A") | {field: value}, 100)))
+    assert [found.startswith(reason) for _, found in quarantined(engine)] == [True]
+    assert rows(engine, "select visits from live.marts.customers") == [(0,)]
+
+
+def test_a_truncate_and_an_undeclared_table_are_reported_not_applied(engine: Engine) -> None:
+    """What the mirror cannot follow is never silent."""
+    take(engine, (BILLS, change("t", None, None, 100)), ("pos.pos.gifts", change("c", None, {"id": 1}, 101)))
+    assert {topic for topic, _ in quarantined(engine)} == {BILLS, "pos.pos.gifts"}
+
+
+def test_an_older_change_that_is_sent_again_changes_nothing(engine: Engine) -> None:
+    """After a restart the log holds old changes once more; the newest state stays, without a flicker."""
+    create, update = change("c", None, bill(1, "A"), 100), change("u", bill(1, "A"), bill(1, "A", "20.00"), 110)
+    take(engine, (BILLS, create), (BILLS, update))
+    assert take(engine, (BILLS, create))[0] == []
+    assert [str(spend) for (spend,) in rows(engine, "select spend from live.marts.customers")] == ["20.00"]
+
+
+def test_a_deleted_row_does_not_come_back_when_its_creation_is_sent_again(engine: Engine) -> None:
+    """The key of a deleted row is remembered with its position, and nothing else of it."""
+    create, delete = change("c", None, bill(1, "A"), 100), change("d", bill(1, "A"), None, 110)
+    take(engine, (BILLS, create), (BILLS, delete), (BILLS, None))
+    take(engine, (BILLS, create))
+    assert rows(engine, "select visits from live.marts.customers") == [(0,)]
+    assert rows(engine, 'select loyalty_card, total from live.pos."bills tail"') == [(None, None)]
+
+
+def test_a_change_below_the_snapshot_that_comes_after_it_is_applied(engine: Engine) -> None:
+    """A transaction open while the snapshot was taken commits later, with a lower position than the snapshot's."""
+    take(engine, (BILLS, change("r", None, bill(1, "A"), 95)), snapshot=True)
+    take(engine, (BILLS, change("u", bill(1, "A"), bill(1, "A", "33.00"), 90)))
+    assert [str(spend) for (spend,) in rows(engine, "select spend from live.marts.customers")] == ["33.00"]
+
+
+def test_a_bill_that_came_before_its_member_is_found_when_the_member_comes(engine: Engine) -> None:
+    """The sources have no common order: what could not be tagged yet is tagged later, with its lines."""
+    line = {"bill_id": 2, "line_no": 1, "amount": "5.00"}
+    take(engine, (LINES, change("c", None, line, 100)), (BILLS, change("c", None, bill(2, "B"), 99)))
+    take(engine, (MEMBERS, change("c", None, {"member_id": 2, "loyalty_card": "B", "first_name": "Bo"}, 60)))
+    found = rows(engine, "select visits, amount from live.marts.customers where profile_id = 2")
+    assert [(visits, str(amount)) for visits, amount in found] == [(1, "5.00")]
+
+
+def test_the_state_is_the_same_after_closing_and_opening(tmp_path: Path) -> None:
+    """Positions, rows and readiness are on disk, together."""
+    engine = Engine(tmp_path / "live.duckdb", SHOP)
+    engine.start(COMMITTED)
+    take(engine, (BILLS, change("c", None, bill(1, None), 100)))
+    engine.close()
+    again = Engine(tmp_path / "live.duckdb", SHOP)
+    assert again.ready
+    assert again.warehouse.positions() == {(BILLS, 0): 0}
+    assert rows(again, 'select bill_id from live.pos."bills tail"') == [(1,)]
+    again.close()
+
+
+def test_a_failed_batch_leaves_nothing_behind(engine: Engine) -> None:
+    """One transaction: the positions never say more than the state."""
+    before = engine.warehouse.positions()
+    with pytest.raises(RuntimeError), engine.warehouse.transaction():
+        engine.apply(batch([(BILLS, change("c", None, bill(7, "A"), 100))]))
+        raise RuntimeError
+    assert engine.warehouse.positions() == before
+    assert rows(engine, "select visits from live.marts.customers") == [(0,)]
+    take(engine, (BILLS, change("c", None, bill(7, "A"), 100)))
+    assert rows(engine, "select visits from live.marts.customers") == [(1,)]
+
+
+def test_a_column_that_is_declared_later_is_added_and_one_of_another_type_refused(tmp_path: Path) -> None:
+    """The project may grow; a type that changed is named with file and mend."""
+    Engine(tmp_path / "live.duckdb", SHOP).close()
+    grown = [replace(t, columns=(*t.columns, Column("till", "integer"))) if t.name == "bills" else t for t in TABLES]
+    Engine(tmp_path / "live.duckdb", replace(SHOP, tables=tuple(grown))).close()
+    other = [replace(t, columns=(*t.columns, Column("till", "date"))) if t.name == "bills" else t for t in TABLES]
+    with pytest.raises(WarehouseError, match="till of pos.bills is kept as INTEGER") as error:
+        Engine(tmp_path / "live.duckdb", replace(SHOP, tables=tuple(other)))
+    assert error.value.where == "sources.yml"
+
+
+def test_a_model_that_does_not_run_or_has_no_profile_is_refused_by_name(tmp_path: Path) -> None:
+    """At the start, before anything is taken in."""
+    broken = Project(TABLES, (model("odd", 'select nothing_known from "scope"."pos"."bills"', ["pos.bills"]),), (), "")
+    with pytest.raises(ProjectError, match="model odd does not run"):
+        Engine(tmp_path / "1.duckdb", broken)
+    lone = Project(TABLES, (model("lone", "select 1 as one", [], kind="segment"),), (), "")
+    with pytest.raises(ProjectError, match="segment lone has no column profile_id"):
+        Engine(tmp_path / "2.duckdb", lone)
+
+
+def test_a_model_whose_sql_changed_is_built_again(tmp_path: Path) -> None:
+    """Edited SQL takes effect at the next start, for everybody."""
+    engine = Engine(tmp_path / "live.duckdb", SHOP)
+    engine.start(COMMITTED)
+    take(engine, (MEMBERS, change("c", None, {"member_id": 1, "loyalty_card": "A", "first_name": "Ada"}, 50)))
+    engine.close()
+    edited = [replace(m, sql=m.sql.replace("> 50", "is null")) if m.name == "spenders" else m for m in SHOP.models]
+    again = Engine(tmp_path / "live.duckdb", replace(SHOP, models=tuple(edited)))
+    assert rows(again, "select profile_id from live.segments.spenders") == [(1,)]
+    again.close()
