@@ -114,6 +114,7 @@ class EmbeddedLog:
         self._taken: dict[Partition, int] = dict(positions)
         self._committed: dict[Partition, int] = dict(positions)
         self._topics: list[str] = []
+        self._names: list[str] = []
         self._rest = EMPTY
         self._transactions = Transactions(self._wait)
         self._version = -1
@@ -182,7 +183,7 @@ class EmbeddedLog:
     def _learn_topics(self) -> None:
         self._topics = [name for (name,) in self._con.execute("select name from topics order by id")]
         sources = [source_of(topic, self._expected) for topic in self._topics]
-        self._names = sorted(set(sources))
+        self._names = list(dict.fromkeys([*self._names, *sources]))  # a source's number stays
         self._source = np.array([self._names.index(source) for source in sources])
         self._kind = np.array([kind_of(topic, source) for topic, source in zip(self._topics, sources, strict=True)])
         self._before = np.array([self._taken.get((topic, 0), -1) for topic in self._topics])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -42,7 +42,7 @@ class ConfigFile:
     def read(cls, path: Path) -> ConfigFile:
         """Read `path`. Raises ConfigError when it is not there, or no YAML (with the line), or no mapping."""
         try:
-            data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+            data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
         except FileNotFoundError:
             raise ConfigError(
                 f"there is no {path.name} in {path.resolve().parent}",

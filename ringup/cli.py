@@ -8,7 +8,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 from platform import python_version
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -24,6 +24,7 @@ MISTAKE = 3
 app = typer.Typer(
     name="ringup",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -42,7 +43,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 )
 def demo(
     bills: Annotated[int, typer.Option(min=0, help="How many bills to replay; 0 goes on until Ctrl-C.")] = 3_000,
-    past: Annotated[int | None, typer.Option(min=1, help="How many days of the year to load as the past.")] = None,
+    past: Annotated[int, typer.Option(min=1, help="How many days of the year to load as the past.")] = 45,
     speed: Annotated[float, typer.Option(min=0, help="Bills per second; 0 is as fast as it goes.")] = 50.0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the last demo and start over.")] = False,
     project: Annotated[Path, typer.Option("--project", "-p", help="The folder that the demo lives in.")] = Path(
@@ -55,21 +56,22 @@ def demo(
     Starts a PostgreSQL with a shop's two databases, loads the past, runs the pipeline and a receiver, and replays the
     bills that follow. A second demo carries on where the first one ended.
     """
-    from ringup.demo.estate import PAST_DAYS
     from ringup.demo.run import DemoOptions, run_demo
 
-    options = DemoOptions(project, bills, past if past is not None else PAST_DAYS, speed, as_json, fresh)
+    options = DemoOptions(folder=project, bills=bills, past_days=past, speed=speed, json=as_json, fresh=fresh)
     if not run_demo(options).ok:
         raise typer.Exit(DIFFERS)
 
 
 @app.command(epilog="`ringup init my-shop`")
-def init(folder: Annotated[Path, typer.Argument(help="A new or an empty folder. Its name becomes the project's.")]) -> None:
+def init(
+    folder: Annotated[Path, typer.Argument(help="A new or an empty folder. Its name becomes the project's.")],
+) -> None:
     """Write a small project to start from.
 
     It has one source, one segment, one trigger, and the activations that send them to a webhook.
     """
-    from ringup.init import start_project, next_steps
+    from ringup.init import next_steps, start_project
 
     start_project(folder)
     typer.echo(next_steps(folder))

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict
 from typing import Any
 
 import duckdb
 
-from activations.outbox import counts
+from activations.outbox import counts, messages
 from transforms.project import Project
 from transforms.prove import ProofReport, prove
 from transforms.scope import kept_name
-
-LAST_MESSAGES = """
-select activation, channel, event_id, committed_at, json_extract_string(body, '$.data.text') as text,
-    coalesce((select max_by(state, ended_at) from live.ringup.receipts r where r.seq = o.seq), 'pending') as state
-from live.ringup.outbox o
-where profile_id = ?
-order by seq desc
-limit 20
-"""
 
 
 class Questions:
@@ -39,7 +29,7 @@ class Questions:
                 for model in self._project.models
                 if model.materialized != "view"
             }
-            return {"outbox": asdict(counts(self._con)), "quarantine": quarantined, "rows": profiles}
+            return {"outbox": counts(self._con), "quarantine": quarantined, "rows": profiles}
 
     def profile(self, profile_id: int) -> dict[str, Any] | None:
         """The profile's rows in marts and segments and its last messages; None when no model knows it."""
@@ -55,13 +45,7 @@ class Questions:
                     models[f"{model.kind}s"][model.name] = rows[0] if len(rows) == 1 else rows
             if not models["marts"] and not models["segments"]:
                 return None
-            return {"profile_id": profile_id, **models, "messages": self._messages(profile_id)}
-
-    def _messages(self, profile_id: int) -> list[dict[str, Any]]:
-        """The last messages of a profile, newest first, each with the state of its delivery."""
-        result = self._con.execute(LAST_MESSAGES, [profile_id])
-        names = [column[0] for column in result.description]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+            return {"profile_id": profile_id, **models, "messages": messages(self._con, profile_id)}
 
     def prove(self) -> ProofReport:
         """Compare both clocks at the last committed batch."""

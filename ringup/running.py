@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -17,10 +17,8 @@ from ringup.api import serve
 from ringup.config import Config
 from ringup.errors import RingupError
 from ringup.pipeline import Pipeline
-from ringup.progress import Progress
+from ringup.progress import Progress, ProgressHandler
 from ringup.service import Ownership
-
-log = logging.getLogger("ringup")
 
 _LOG_BYTES, _LOG_FILES = 10_000_000, 5
 
@@ -53,7 +51,7 @@ def _run(pipeline: Pipeline, state: Path, stop: threading.Event, progress: Progr
         if now == "stopping":
             api.stop()
 
-    progress.follow(pipeline)
+    progress.follow(lambda: {"state": pipeline.state, "lag": pipeline.log.lag(), **pipeline.metrics.snapshot()})
     try:
         pipeline.run(stop, on_change)
     finally:
@@ -79,3 +77,24 @@ def _wait_for_the_end(stop: threading.Event) -> None:
     while os.read(sys.stdin.fileno(), 1024):
         pass
     stop.set()
+
+
+@contextmanager
+def _logged(folder: Path, progress: Progress) -> Iterator[None]:
+    """Everything from INFO on goes to `ringup.log` in the folder, warnings are said too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    to_file = RotatingFileHandler(folder / "ringup.log", maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    handlers: list[logging.Handler] = [to_file, ProgressHandler(progress)]
+    level = root.level
+    root.setLevel(logging.INFO)
+    for handler in handlers:
+        root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        for handler in handlers:
+            root.removeHandler(handler)
+            handler.close()

@@ -34,15 +34,13 @@ def status(answer: Mapping[str, Any]) -> None:
     rows = answer.get("rows", {})
     outbox = answer.get("outbox", {})
     table = _table()
-    for name, value in answer.items():
-        if name not in ("rows", "outbox"):
-            table.add_row(name, _value(value))
-    for name, value in outbox.items():
-        table.add_row(name, _value(value))
+    counts = {name: value for name, value in answer.items() if name not in ("rows", "outbox")}
+    for name, value in {**counts, **outbox}.items():
+        table.add_row(name, f"{value:,}" if isinstance(value, int) else _value(value))
     console.print(table)
     if rows:
         console.print(Text("\nRows of the models", style="bold"))
-        console.print(_pairs(rows))
+        console.print(_pairs({name: f"{count:,}" for name, count in rows.items()}))
 
 
 def profile(answer: Mapping[str, Any] | None, profile_id: int) -> None:
@@ -110,8 +108,6 @@ def _value(value: Any) -> str:
             return ""
         case bool():
             return "yes" if value else "no"
-        case int():
-            return f"{value:,}"
         case dict():
             return ", ".join(f"{name} {_value(item)}" for name, item in value.items())
     return str(value)

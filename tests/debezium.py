@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 Record: TypeAlias = tuple[str, str | None, str | None]
@@ -18,10 +19,10 @@ def end(source: str = "pos") -> Record:
     return f"{source}.transaction", '{"id":"7:9"}', '{"status":"END","id":"7:9","event_count":3,"ts_ms":1}'
 
 
-def change(table: str, row: int, op: str = "c", **columns: Any) -> Record:
+def change(table: str, row: int, op: str = "c", columns: Mapping[str, Any] | None = None) -> Record:
     """A change of one row of a table, named by source, schema and table (`pos.pos.bills`)."""
-    after = None if op == "d" else {"id": row, **columns}
-    before = {"id": row, **columns} if op in "ud" else None
+    after = None if op == "d" else {"id": row, **(columns or {})}
+    before = {"id": row, **(columns or {})} if op in "ud" else None
     envelope = {"before": before, "after": after, "source": {"lsn": row}, "transaction": None, "op": op, "ts_ms": 5}
     return table, compact({"id": row}), compact({**envelope, "ts_us": 5000, "ts_ns": 5000000})
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 
 from ringup.errors import ProjectError
-from transforms.project import Table
+from transforms.project import Column, Table
 from transforms.warehouse import quoted
 
 UNAVAILABLE = "__debezium_unavailable_value"
@@ -35,6 +35,11 @@ def stage_ddl(table: Table) -> str:
         f"create temp table {stage_name(table)} (_n bigint, _seen bigint, _position bigint, "
         f"_committed_at timestamptz, _deleted boolean, _fresh boolean, _bad varchar, {columns}, profile_id bigint)"
     )
+
+
+def _plain(column: Column, raw: str) -> str:
+    """A value as DuckDB reads it: Debezium's ISO strings of dates and times of day end in a Z."""
+    return f"rtrim({raw}, 'Z')" if column.data_type.lower() in ("date", "time") else raw
 
 
 def decode_sql(table: Table) -> str:
@@ -61,7 +66,7 @@ def decode_sql(table: Table) -> str:
     )
     image = ", ".join(f"row_image.{quoted(name)} as {quoted('raw ' + name)}" for name in names)
     typed = ", ".join(
-        f"try_cast({quoted('raw ' + c.name)} as {c.data_type}) as {quoted(c.name)}" for c in table.columns
+        f"try_cast({_plain(c, quoted('raw ' + c.name))} as {c.data_type}) as {quoted(c.name)}" for c in table.columns
     )
     checks = "\n".join(
         f"when {quoted('raw ' + c.name)} is not null and {quoted(c.name)} is null then concat("

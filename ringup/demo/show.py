@@ -34,7 +34,7 @@ class Show:
 
     def note(self, text: str) -> None:
         """A line about what happens."""
-        self._console.print(text, markup=False)
+        self._console.print(text, markup=False, soft_wrap=True)
 
     def about(self) -> None:
         """What is real here and what is not."""

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.embedded import EmbeddedLog, EmbeddedLogWriter
@@ -163,7 +163,7 @@ def test_a_source_that_is_added_later_does_not_silence_the_others(path: Path, wr
 
 def test_a_column_named_op_is_not_taken_for_the_operation(writer: EmbeddedLogWriter, log: EmbeddedLog) -> None:
     """While a snapshot runs, a change of a row whose column `op` says r is news all the same."""
-    writer.append([notice("COMPLETED"), notice("STARTED"), begin(), change(BILLS, 1, "c", op="r", ts_ms=1), end()])
+    writer.append([notice("COMPLETED"), notice("STARTED"), begin(), change(BILLS, 1, columns={"op": "r", "ts_ms": 1}), end()])
     (batch,) = drain(log)
     assert not batch.snapshot
 
@@ -273,6 +273,7 @@ def test_a_file_that_is_no_log_is_refused(path: Path) -> None:
         EmbeddedLog(path, expected=[])
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     lengths=st.lists(st.tuples(st.sampled_from([BILLS, MEMBERS]), st.integers(1, 6)), min_size=1, max_size=12),
     cuts=st.lists(st.integers(1, 9), min_size=1),

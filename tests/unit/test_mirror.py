@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from ringup.engine import Engine
 from ringup.errors import ProjectError, WarehouseError
-from tests.shop import COMMITTED, SHOP, TABLES, batch, change, model
+from tests.shop import COMMITTED, SHOP, TABLES, batch, change, model, table
 from transforms.project import Column, Project
 
 BILLS, MEMBERS, LINES = "pos.pos.bills", "crm.crm.members", "pos.pos.bill_lines"
@@ -68,6 +69,17 @@ def test_a_value_that_does_not_fit_is_kept_aside_with_column_and_value(
     take(engine, (BILLS, change("c", None, bill(1, "A") | {field: value}, 100)))
     assert [found.startswith(reason) for _, found in quarantined(engine)] == [True]
     assert rows(engine, "select visits from live.marts.customers") == [(0,)]
+
+
+def test_dates_and_times_are_read_as_debezium_writes_them(tmp_path: Path) -> None:
+    """With ISO strings a date and a time of day end in a Z, and a timestamp without zone does too."""
+    kinds = {"id": "integer", "day": "date", "hour": "time", "local": "timestamp", "moment": "timestamptz"}
+    engine = Engine(tmp_path / "live.duckdb", Project((table("pos.days", kinds, ["id"]),), (), (), ""))
+    row = {"id": 1, "day": "1976-01-30Z", "hour": "10:30:00Z", "local": "2026-03-01T10:00:00.5Z"}
+    take(engine, ("pos.pos.days", change("c", None, row | {"moment": "2026-03-01T10:00:00.123456Z"}, 100)))
+    found = rows(engine, 'select day, hour, local, epoch_us(moment) % 1000000 from live.pos."days tail"')
+    assert found == [(date(1976, 1, 30), time(10, 30), datetime(2026, 3, 1, 10, 0, 0, 500_000), 123_456)]  # noqa: DTZ001
+    engine.close()
 
 
 def test_a_truncate_and_an_undeclared_table_are_reported_not_applied(engine: Engine) -> None:
@@ -140,7 +152,7 @@ def test_a_column_that_is_declared_later_is_added_and_one_of_another_type_refuse
     grown = [replace(t, columns=(*t.columns, Column("till", "integer"))) if t.name == "bills" else t for t in TABLES]
     Engine(tmp_path / "live.duckdb", replace(SHOP, tables=tuple(grown))).close()
     other = [replace(t, columns=(*t.columns, Column("till", "date"))) if t.name == "bills" else t for t in TABLES]
-    with pytest.raises(WarehouseError, match="till of pos.bills is kept as INTEGER") as error:
+    with pytest.raises(WarehouseError, match=r"till of pos\.bills is kept as INTEGER") as error:
         Engine(tmp_path / "live.duckdb", replace(SHOP, tables=tuple(other)))
     assert error.value.where == "sources.yml"
 

@@ -1,0 +1,52 @@
+"""`ringup init`: a small project to start from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from ringup.errors import ConfigError
+from ringup.reference import reference_folder
+
+_STARTER = Path(__file__).parent / "starter"
+
+
+def start_project(folder: Path) -> None:
+    """Write the project into `folder`, which is made when it is not there; its name becomes the project's.
+
+    Raises ConfigError, and writes nothing, when something is there already.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(
+            "something is there already", where=str(folder), mend="Name a new or an empty folder: ringup init my-shop"
+        )
+    name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")[:40]
+    name = name if name[:1].isalpha() else "my-shop"
+    for path, text in _files():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text.replace("my-shop", name).replace("my_shop", name.replace("-", "_")), encoding="utf-8")
+
+
+def _files() -> Iterator[tuple[Path, str]]:
+    """The starter's own files, and the macros of the reference project, which every project needs."""
+    for path in sorted(_STARTER.rglob("*")):
+        if path.is_file():
+            relative = path.relative_to(_STARTER)
+            # Kept without its dot, or it would hold for this folder here.
+            yield Path(".gitignore") if relative.name == "gitignore" else relative, path.read_text(encoding="utf-8")
+    for path in sorted((reference_folder() / "dbt_project" / "macros").glob("*.sql")):
+        yield Path("dbt_project", "macros", path.name), path.read_text(encoding="utf-8")
+
+
+def next_steps(folder: Path) -> str:
+    """What to do with a project that was just written."""
+    return (
+        f"{folder} is a project now: one source, one segment, one trigger, two messages.\n"
+        "Next:\n"
+        f"  1. Name your database and tables in {folder}/connectors/sources/shop.json and\n"
+        f"     {folder}/dbt_project/models/sources.yml, or make the tables that {folder}/README.md shows.\n"
+        "  2. Set SHOP_HOST, SHOP_PORT, SHOP_USER, SHOP_PASSWORD, SHOP_DATABASE, WEBHOOK_URL, WEBHOOK_SECRET.\n"
+        f"  3. cd {folder} && ringup run"
+    )
