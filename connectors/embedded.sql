@@ -12,7 +12,7 @@ create table if not exists records (
     offset integer not null,
     key text,
     value text,                         -- null: a tombstone
-    at integer not null,                -- when it was appended, in milliseconds since 1970
+    at integer not null,                -- when it was appended, in microseconds since 1970
     unique (topic, partition, offset)
 );
 

@@ -33,7 +33,7 @@ class EmbeddedLogWriter:
         self, records: Iterable[tuple[str, str | None, str | None]], progress: tuple[str, str] | None = None
     ) -> None:
         """Append (topic, key, value) records durably, all or none, together with (source, how far it was read)."""
-        at = time.time_ns() // 1_000_000
+        at = time.time_ns() // 1_000
         topics = dict(self._topics)
         rows = []
         for name, key, value in records:

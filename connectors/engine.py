@@ -87,7 +87,7 @@ class Runner(threading.Thread):
             if failures > _FAILURES:
                 raise SourceError(words, mend=f"see the log of the capture process; the source {self.source} is stuck")
             self._board.put(self.source, "restarting", words)
-            self._stop_all.wait(min(0.1 * 4**failures, _LONGEST_PAUSE))
+            self._stop_all.wait(min(0.2 * 2**failures, _LONGEST_PAUSE))
 
     def _stream(self) -> tuple[str | None, bool]:
         """Run one engine to its end: its words if it failed, and whether it took in anything."""

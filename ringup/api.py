@@ -78,7 +78,9 @@ class Api:
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish what is asked, within two seconds, and remove the socket."""
+        """Finish what is asked, within two seconds, and remove the socket. A second call does nothing."""
+        if self._server.should_exit:
+            return
         self._server.should_exit = True
         self._thread.join()
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -63,7 +63,9 @@ class ConfigFile:
     def mapping(self, value: object, field: str) -> dict[str, Any]:
         """`value`, which must be a block of named fields."""
         if not isinstance(value, dict):
-            raise self.error(field, "this must be a block of `name: value` lines", "See docs/configuration.md.")
+            raise self.error(
+                field, "this must be a block of `name: value` lines", "See docs/configuration.md for an example."
+            )
         return value
 
     def resolved(self, value: Any, environ: Mapping[str, str], field: str = "") -> Any:
@@ -85,7 +87,10 @@ class ConfigFile:
         return environ[name]
 
     def checked(self, model: type[Model], data: Mapping[str, Any], field: str = "") -> Model:
-        """`data` as a `model`. Raises ConfigError for the first thing that is wrong with it; never shows a value."""
+        """`data` as a `model`. Raises ConfigError for the first thing that is wrong with it; never shows a value.
+
+        A validator of the model says `ValueError("what is wrong|What to do.")`.
+        """
         try:
             return model.model_validate(data)
         except ValidationError as errors:
@@ -97,7 +102,9 @@ class ConfigFile:
         if first["type"] == "missing":
             raise self.error(place, "it is missing", f"Add `{name}: ...`; docs/configuration.md says what it means.")
         message, _, mend = first["msg"].removeprefix("Value error, ").partition("|")
-        raise self.error(place, message[0].lower() + message[1:], mend or "See docs/configuration.md.")
+        raise self.error(
+            place, message[0].lower() + message[1:], mend or "docs/configuration.md says what may stand here."
+        )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -12,11 +12,18 @@ from pkgutil import iter_modules
 from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PrivateAttr, WithJsonSchema
+from pydantic.json_schema import GenerateJsonSchema
 
 from ringup.checked import ConfigFile, nearest
 
 FILE_NAME = "ringup.yml"
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_UNITS = {
+    "d": timedelta(days=1),
+    "h": timedelta(hours=1),
+    "m": timedelta(minutes=1),
+    "s": timedelta(seconds=1),
+    "ms": timedelta(milliseconds=1),
+}
 
 
 def duration(value: object) -> object:
@@ -26,14 +33,13 @@ def duration(value: object) -> object:
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(ms|s|m|h|d)", value) if isinstance(value, str) else None
     if not match:
         raise ValueError("this is not a duration|Write a number and a unit: 500ms, 5s, 30m, 2h or 1d.")
-    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    return float(match[1]) * _UNITS[match[2]]
 
 
 def shown(value: timedelta) -> str:
     """A timedelta as it is written in ringup.yml."""
-    seconds = value.total_seconds()
-    unit = next((u for u in ("d", "h", "m", "s") if seconds and seconds % _UNITS[u] == 0), "ms")
-    return f"{seconds / _UNITS[unit]:g}{unit}"
+    unit = next((name for name, span in _UNITS.items() if value and not value % span), "ms")
+    return f"{value // _UNITS[unit]}{unit}"
 
 
 Duration = Annotated[
@@ -145,12 +151,23 @@ def channel_kinds() -> dict[str, type[BaseModel]]:
     return kinds
 
 
+class _Schema(GenerateJsonSchema):
+    """Defaults as one writes them."""
+
+    def encode_default(self, dft: Any) -> Any:
+        if isinstance(dft, timedelta):
+            return shown(dft)
+        return [self.encode_default(item) for item in dft] if isinstance(dft, tuple) else super().encode_default(dft)
+
+
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of ringup.yml, for editors that complete and check while one types."""
-    schema = Config.model_json_schema()
+    schema = Config.model_json_schema(schema_generator=_Schema)
     kinds = {}
     for name, kind in channel_kinds().items():
-        kinds[name] = kind.model_json_schema(ref_template=f"#/$defs/{name}/$defs/{{model}}")
+        kinds[name] = kind.model_json_schema(schema_generator=_Schema, ref_template=f"#/$defs/{name}/$defs/{{model}}")
+        for field in kinds[name]["properties"].values():
+            field.pop("format", None)  # `${env:WEBHOOK_URL}` is no address yet
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = FILE_NAME
     schema["$defs"] |= kinds

@@ -9,13 +9,12 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from connectors.capture import Capture
-
 from activations.channels import open_channels
 from activations.dispatch import Dispatcher
 from activations.outbox import pending
 from activations.plan import plan
 from activations.templates import check_messages
+from connectors.capture import Capture
 from connectors.embedded import EmbeddedLog
 from connectors.log import Batch
 from connectors.sources import load_sources

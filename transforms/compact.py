@@ -28,6 +28,5 @@ def compact(warehouse: Warehouse, mirror: Mirror, *, at_least: int = TAIL_ROWS) 
         mirror.refresh_counts(table)
         done.append(table.relation)
     if done:
-        warehouse.plan_anew()
         warehouse.con.execute("checkpoint live")
     return done

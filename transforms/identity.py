@@ -172,13 +172,13 @@ class Tagging:
         """Give the staged rows their profile."""
         stage = stage_name(table)
         if table.profile is not None:
-            self._warehouse.statement(f"update {stage} set profile_id = {quoted(table.profile)} where not _deleted")
+            self._con.execute(f"update {stage} set profile_id = {quoted(table.profile)} where not _deleted")
             if table.identifiers:
                 self._move_identifiers(table)
         elif table.via is not None:
             parent = self._parent(table)
             column, key = quoted(table.via[0]), quoted(parent.key[0])
-            self._warehouse.statement(
+            self._con.execute(
                 f"update {stage} set profile_id = p.profile_id from {stage_name(parent)} p "
                 f"where {stage}.{column} = p.{key} and not p._deleted"
                 if parent.relation in self._staged
@@ -191,7 +191,7 @@ class Tagging:
                 f"(select x from ({staged}) t(x) where x is not null)"
             )
             if missing:
-                self._warehouse.statement(
+                self._con.execute(
                     f"update {stage} set profile_id = p.profile_id from ("
                     + " union all ".join(
                         f"select {key}, profile_id from {name} where not _deleted and {key} in "
@@ -203,7 +203,7 @@ class Tagging:
                 self._orphans.add(table.relation)
         elif table.identifiers:
             for kind, column in table.identifiers.items():
-                self._warehouse.statement(
+                self._con.execute(
                     f"update {stage} set profile_id = i.profile_id from ("
                     "select value, min(profile_id) as profile_id from live.ringup.identifiers "
                     f"where kind = {literal(kind)} and value in (select {quoted(column)} from {stage}) group by value"
@@ -251,6 +251,6 @@ class Tagging:
         if not parts:
             return
         union = " union all ".join([*parts, "from temp.main.touching"])
-        self._warehouse.statement(
+        self._con.execute(
             f"insert into touched select profile_id, min(_committed_at) from ({union}) group by profile_id"
         )

@@ -110,7 +110,7 @@ class Mirror:
         """Bring the mirror tables to the end of `batch`, in the caller's transaction."""
         self.warehouse.expect(batch.records.num_rows)
         for table in self._used:
-            self.warehouse.statement(f"truncate {stage_name(table)}")
+            self.warehouse.con.execute(f"truncate {stage_name(table)}")
         self._used = []
         self.tagging.begin()
         topics = set(batch.records.column("topic").unique().to_pylist())
@@ -120,7 +120,7 @@ class Mirror:
         for table in self.tables:
             if table.topic in topics:
                 high = self._stored[table.relation].high
-                self.warehouse.statement(self._decode[table.relation], high, high)
+                self.warehouse.con.execute(self._decode[table.relation], [high, high])
                 self._used.append(table)
             elif self.tagging.may_retag(table):
                 self._used.append(table)
@@ -139,7 +139,7 @@ class Mirror:
     def _apply_table(self, table: Table) -> tuple[int, int]:
         con, stage = self.warehouse.con, stage_name(table)
         keys = ", ".join(quoted(name) for name in table.key)
-        row = self.warehouse.statement(
+        row = self.warehouse.con.execute(
             f"select count(*) filter (_bad is not null), count(*) filter (_bad is null and not _fresh), "
             f"max(_position), count(*) - count(distinct hash({keys})) from {stage}"
         ).fetchall()[0]

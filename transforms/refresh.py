@@ -5,7 +5,6 @@ The comparison is a net count of equal rows, so it is right for any grain; what 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -79,9 +78,7 @@ class Refresh:
         columns = self._warehouse.columns(kept)
         names = ", ".join(quoted(name) for name in columns)
         compare = compare_sql(kept, model.sql, columns)
-        with warnings.catch_warnings(action="ignore"):
-            empty = self._warehouse.con.execute(f"from ({compare}) limit 0").to_arrow_table()
-        inbox = Inbox(empty.schema)
+        inbox = Inbox(self._warehouse.arrow(f"from ({compare}) limit 0").schema)
         self._warehouse.con.register(arriving.strip('"'), inbox)
         return _Plan(
             model,
@@ -135,8 +132,7 @@ class Refresh:
         return found
 
     def _change(self, plan: _Plan, *, ask: bool) -> Iterable[Candidate]:
-        with warnings.catch_warnings(action="ignore"):  # con.sql would save a copy, and plan twice
-            changed = self._warehouse.statement(plan.compare).to_arrow_table()
+        changed = self._warehouse.arrow(plan.compare)
         if not changed.num_rows:
             return ()
         plan.inbox.table = changed
@@ -145,7 +141,7 @@ class Refresh:
         self._warehouse.changed(plan.add)
         if not ask:
             return ()
-        touched = self._warehouse.statement("select profile_id, committed_at from temp.main.touched").fetchall()
+        touched = self._warehouse.con.execute("select profile_id, committed_at from temp.main.touched").fetchall()
         return candidates(plan.model, changed, dict(touched))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -47,12 +48,16 @@ class Settings:
 
 
 class Inbox:
-    """An Arrow table that SQL sees under one name for good, while its content changes: plans stay valid."""
+    """An Arrow table that SQL sees under one name for good, while its content changes.
+
+    Registering a table for every batch would change the catalog every time.
+    """
 
     def __init__(self, schema: pa.Schema) -> None:
-        self.table = schema.empty_table()
+        self.table: pa.Table = schema.empty_table()
 
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+    def __arrow_c_stream__(self, requested_schema: object = None) -> Any:
+        """The Arrow PyCapsule interface: DuckDB calls it for every scan."""
         return self.table.__arrow_c_stream__(requested_schema)
 
 
@@ -65,7 +70,6 @@ class Warehouse:
     def __init__(self, path: Path, settings: Settings | None = None) -> None:
         self._settings = settings = settings or Settings()
         self._small = False
-        self._plans: dict[str, str] = {}
         self.path = path
         self.con = duckdb.connect(":memory:")
         location = str(path).replace("'", "''")
@@ -107,9 +111,9 @@ class Warehouse:
         row = self.row(sql, parameters)
         return int(row[0] or 0) if row else 0
 
-    def changed(self, sql: str, *parameters: int) -> int:
-        """Run an insert, update or delete that comes again with every batch; the number of rows."""
-        return int(self.statement(sql, *parameters).fetchall()[0][0])
+    def changed(self, sql: str, *parameters: object) -> int:
+        """Run an insert, update or delete; the number of rows."""
+        return int(self.con.execute(sql, list(parameters)).fetchall()[0][0])
 
     def expect(self, changes: int) -> None:
         """Say how large the next batch is. A small one runs on one thread, as starting others would cost more."""
@@ -117,26 +121,6 @@ class Warehouse:
         if small != self._small:
             self.con.execute(f"set threads = {1 if small else self._settings.threads}")
             self._small = small
-
-    def statement(self, sql: str, *parameters: int) -> duckdb.DuckDBPyConnection:
-        """Run a statement that comes again with every batch.
-
-        For small batches it is planned once, since planning takes longer than running; for a large one it is planned
-        anew, by what is there.
-        """
-        if not self._small:
-            return self.con.execute(sql, list(parameters))
-        if sql not in self._plans:
-            self._plans[sql] = f"plan_{len(self._plans)}"
-            self.con.execute(f"prepare {self._plans[sql]} as {sql}")
-        given = f"({', '.join(map(str, parameters))})" if parameters else ""
-        return self.con.execute(f"execute {self._plans[sql]}{given}")
-
-    def plan_anew(self) -> None:
-        """Forget the plans: the tables are not what they were."""
-        for name in self._plans.values():
-            self.con.execute(f"deallocate {name}")
-        self._plans.clear()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -170,6 +154,11 @@ class Warehouse:
             for topic, partitions in orjson.loads(row[0]).items()
             for partition, offset in partitions.items()
         }
+
+    def arrow(self, sql: str) -> pa.Table:
+        """A query's whole result."""
+        with warnings.catch_warnings(action="ignore"):  # `con.sql` would save a copy of the rows, but plan twice
+            return self.con.execute(sql).to_arrow_table()
 
     def commit_positions(self, positions: Positions, changes: int) -> None:
         """Note, in the caller's transaction, that everything up to `positions` is in."""

@@ -82,7 +82,7 @@ def run_demo(options: DemoOptions) -> DemoResult:
         came: queue.SimpleQueue[Message] = queue.SimpleQueue()
         secret = make_secret()
         receiver = stack.enter_context(Receiver(folder / "inbox.db", secret, came.put))
-        _write_project(folder)
+        write_project(folder)
         environ = {**estate.environ, "WEBHOOK_URL": receiver.url, "WEBHOOK_SECRET": secret}
         run = RunProcess(folder, environ)
         stack.callback(run.stop)
@@ -106,7 +106,7 @@ def _load(estate: DemoEstate, show: Show) -> None:
     )
 
 
-def _write_project(folder: Path) -> None:
+def write_project(folder: Path) -> None:
     """The project that the demo runs: the reference dbt project and connectors, and the receiver as channel."""
     reference = reference_folder()
     (folder / "ringup.yml").write_text(

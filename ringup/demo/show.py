@@ -106,8 +106,6 @@ def _line(message: Message) -> Text:
     line.append(str(message.data.get("text", message.type)), style=_STYLES.get(message.type, "magenta"))
     if tier := message.data.get("tier"):
         line.append(f"  {tier}", style="bold")
-    if message.type == "points_at_the_till" and (following := message.data.get("next_tier")):
-        line.append(f", {message.data['points_to_next_tier']} to {following}")
     line.append(f"  {message.age_ms:,.0f} ms", style="dim")
     return line
 
@@ -134,12 +132,15 @@ def _proved(result: DemoResult) -> Text:
 
 def _next(result: DemoResult, folder: Path) -> str:
     somebody = result.somebody or 1
-    return (
-        "Next:\n"
-        "  ringup demo                carries on with the next bills\n"
-        "  ringup demo --bills 0      goes on until Ctrl-C; meanwhile, in another terminal:\n"
-        f"  ringup status --project {folder}\n"
-        f"  ringup profile {somebody} --project {folder}\n"
-        f"  ringup prove --project {folder}\n"
-        "  ringup demo --fresh        starts over"
+    project = f" --project {folder}"
+    commands = (
+        ("ringup demo", "the next bills"),
+        ("ringup demo --bills 0", "until Ctrl-C"),
+        ("ringup demo --fresh", "start over"),
+        ("ringup status", "what the pipeline is doing; while a demo runs, or now"),
+        (f"ringup profile {somebody}", "all that is known of the last customer, and the messages"),
+        ("ringup prove", "compute every model anew and compare"),
     )
+    lines = [(f"{command}{project}", words) for command, words in commands]
+    width = max(len(command) for command, _ in lines)
+    return "Next:\n" + "\n".join(f"  {command:{width}}   {words}" for command, words in lines)

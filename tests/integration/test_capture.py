@@ -44,7 +44,6 @@ def shop(postgres: LocalPostgres, tmp_path: Path) -> Iterator[Captured]:
     with psycopg.connect(postgres.dsn(), autocommit=True) as con:
         con.execute("select pg_drop_replication_slot(slot_name) from pg_replication_slots")
         con.execute("drop database shop with (force)")
-        con.execute(sql.SQL("alter role ringup password {}").format(sql.Literal(postgres.password)))
 
 
 def add_bills(shop: Captured, first: int, count: int) -> None:
@@ -164,11 +163,16 @@ def test_a_password_that_changes_ends_the_capture_with_the_cause(shop: Captured)
     """What a restart cannot mend is not tried for ever."""
     shop.capture.start()
     shop.bootstrap()
+    known = shop.postgres.password
     shop.execute("alter role ringup password 'another'")
     shop.postgres.stop("immediate")
     shop.postgres.start()
-    with pytest.raises(CaptureError, match="refuses the login of ringup") as caught:
-        shop.read_until(lambda: False)
+    try:
+        with pytest.raises(CaptureError, match="refuses the login of ringup") as caught:
+            shop.read_until(lambda: False)
+    finally:
+        with psycopg.connect(shop.postgres.dsn("shop"), password="another", autocommit=True) as con:
+            con.execute(sql.SQL("alter role ringup password {}").format(known))
     assert "database.password" in caught.value.mend
 
 

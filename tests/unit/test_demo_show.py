@@ -33,19 +33,14 @@ BILL = Message(
     event_id="42",
     received_at=datetime(2026, 5, 1, 14, 3, 7).timestamp(),
     age_ms=83.6,
-    data={
-        "text": "Maria, you earned 50 points and now have 420.",
-        "tier": "Silver",
-        "next_tier": "Gold",
-        "points_to_next_tier": "330",
-    },
+    data={"text": "Maria, you earned 50 points: 420 in all, 330 to Gold.", "tier": "Silver"},
 )
 
 
 def test_a_message_reads_as_a_sentence_with_its_time_and_age(capsys: pytest.CaptureFixture[str]) -> None:
     """A shop manager sees when, who, what and how fast."""
     Show().messages([BILL])
-    expected = "14:03:07  Maria, you earned 50 points and now have 420.  Silver, 330 to Gold  84 ms"
+    expected = "14:03:07  Maria, you earned 50 points: 420 in all, 330 to Gold.  Silver  84 ms"
     assert capsys.readouterr().out.strip() == expected
 
 

@@ -78,7 +78,7 @@ def test_dates_and_times_are_read_as_debezium_writes_them(tmp_path: Path) -> Non
     row = {"id": 1, "day": "1976-01-30Z", "hour": "10:30:00Z", "local": "2026-03-01T10:00:00.5Z"}
     take(engine, ("pos.pos.days", change("c", None, row | {"moment": "2026-03-01T10:00:00.123456Z"}, 100)))
     found = rows(engine, 'select day, hour, local, epoch_us(moment) % 1000000 from live.pos."days tail"')
-    assert found == [(date(1976, 1, 30), time(10, 30), datetime(2026, 3, 1, 10, 0, 0, 500_000), 123_456)]  # noqa: DTZ001
+    assert found == [(date(1976, 1, 30), time(10, 30), datetime(2026, 3, 1, 10, 0, 0, 500_000), 123_456)]
     engine.close()
 
 

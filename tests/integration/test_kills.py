@@ -1,0 +1,147 @@
+"""Nothing lost, nothing twice: the whole pipeline on real parts, killed again and again while bills are rung up."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psutil
+import psycopg
+import pytest
+
+from ringup.demo.estate import DemoEstate
+from ringup.demo.inbox import Inbox
+from ringup.demo.process import RunProcess
+from ringup.demo.receiver import Receiver, make_secret
+from ringup.demo.replay import Replay
+from ringup.demo.run import BILL_MESSAGE, write_project
+
+KILLS = 21
+SPEED = 12.0
+
+ROWS = {
+    "pos.bills": "select bill_id, store_id, till_id, loyalty_card, sold_at, total, discount from {}",
+    "pos.bill_lines": "select bill_id, line_no, product_id, quantity, amount, retail_discount from {}",
+    "pos.points_ledger": "select entry_id, bill_id, loyalty_card, points, reason, booked_at from {}",
+    "crm.members": "select member_id, loyalty_card, email, birthday, time_zone, joined_at from {}",
+    "crm.consents": "select member_id, channel, granted, changed_at from {}",
+}
+
+
+def wait_for(what: str, ready: Callable[[], Any], patience: float = 120.0) -> Any:
+    """The first true answer of `ready`; the test fails when there is none in time."""
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
+        if answer := ready():
+            return answer
+        time.sleep(0.05)
+    pytest.fail(f"{what} did not happen within {patience:g} s")
+
+
+class Shop:
+    """A shop that sells: databases, receiver and `ringup run`, all of them real."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.folder = folder
+        self.estate = stack.enter_context(DemoEstate(folder, past_days=2))
+        self.estate.load()
+        secret = make_secret()
+        receiver = stack.enter_context(Receiver(folder / "inbox.db", secret, lambda message: None))
+        write_project(folder)
+        self.run = RunProcess(
+            folder, {**self.estate.environ, "WEBHOOK_URL": receiver.url, "WEBHOOK_SECRET": secret}
+        )
+        stack.callback(self.run.stop)
+        self.inbox = stack.enter_context(closing(Inbox(folder / "inbox.db")))
+        self.run.start()
+        assert self.run.wait_until_live(threading.Event(), lambda status: None)
+
+    def kill_run(self) -> None:
+        """`ringup run` dies at once; whoever watches it starts it again."""
+        psutil.Process(self.run.pid).kill()
+        wait_for("the restart", self.run.check)
+        wait_for("the run's answer", lambda: self.run.ask("status"))
+        self.run._was_live = True  # it was: the next death is to be mended too
+
+    def kill_capture(self) -> None:
+        """The capture process dies at once; the run starts it again."""
+        wait_for("a capture process", self._capture).kill()
+
+    def kill_postgres(self) -> None:
+        """The database server crashes and is started again."""
+        self.estate.postgres.kill()
+        self.estate.postgres.start()
+
+    def _capture(self) -> psutil.Process | None:
+        for child in psutil.Process(self.run.pid).children():
+            if "connectors.engine" in child.cmdline():
+                return child
+        return None
+
+    def unanswered(self) -> frozenset[str]:
+        """Bills without their message."""
+        return self.inbox.account(BILL_MESSAGE, {str(bill) for bill in self.estate.replayed()}).missing
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    """A shop that is live, with two days of past."""
+    with ExitStack() as stack:
+        yield Shop(tmp_path, stack)
+
+
+def test_no_bill_is_lost_or_told_twice_when_anything_is_killed_at_any_moment(shop: Shop) -> None:
+    """21 kills of the run, the capture process and Postgres: each bill has one message, and both clocks agree."""
+    dice = random.Random(20261123)
+    victims = [shop.kill_run, shop.kill_capture, shop.kill_postgres] * (KILLS // 3)
+    dice.shuffle(victims)
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as thread:
+        replay = Replay(shop.estate.dsn("pos"), shop.estate.year, SPEED, patience=120)
+        selling = thread.submit(replay.run, None, stop)
+        try:
+            for kill in victims:
+                stop.wait(dice.uniform(0.2, 2.5))  # the random moment: nothing is awaited here
+                assert not selling.done()
+                kill()
+        finally:
+            stop.set()
+        sold = selling.result()
+    bills = {str(bill) for bill in shop.estate.replayed()}
+    assert len(bills) == sold
+    wait_for("a message for every bill", lambda: not shop.unanswered(), patience=240)
+    wait_for("the end of the log", lambda: shop.run.ask("status")["lag"] == 0)
+    account = shop.inbox.account(BILL_MESSAGE, bills)
+    assert (account.missing, account.doubled) == (frozenset(), frozenset())
+    proof = shop.run.ask("prove")
+    assert proof["differ"] == 0, proof
+    shop.run.stop()
+    for relation, sql in ROWS.items():
+        assert mirrored(shop.folder / "live.duckdb", relation, sql) == source(shop.estate, relation, sql), relation
+
+
+def mirrored(path: Path, relation: str, sql: str) -> list[tuple[Any, ...]]:
+    """The mirror's rows of a table, with each row's numbers and times as the source would give them."""
+    schema, name = relation.split(".")
+    parts = " union all ".join(
+        f'select * from live."{schema}"."{part}" where not _deleted' for part in (name, f"{name} tail")
+    )
+    with duckdb.connect() as con:
+        con.execute(f"attach '{path}' as live (read_only)")
+        con.execute("set timezone = 'UTC'")
+        return sorted(con.execute(sql.format(f"({parts})")).fetchall())
+
+
+def source(estate: DemoEstate, relation: str, sql: str) -> list[tuple[Any, ...]]:
+    """The source's rows of a table."""
+    database = relation.split(".")[0]
+    with psycopg.connect(estate.dsn(database)) as con:
+        con.execute("set timezone = 'UTC'")
+        return sorted(con.execute(sql.format(relation)).fetchall())  # type: ignore[arg-type]
