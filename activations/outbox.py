@@ -97,9 +97,8 @@ class Outbox:
         by_id = {delivery.delivery_id: delivery for delivery in deliveries}
         perhaps = self._seen.add(list(by_id))
         if perhaps:
-            found = self._connection.execute(
-                "select delivery_id from live.ringup.outbox where delivery_id in (select unnest(?))", [perhaps]
-            )
+            profiles = [by_id[delivery_id].profile_id for delivery_id in perhaps]
+            found = self._connection.execute(SQL["known"], {"profiles": profiles, "ids": perhaps})
             for (delivery_id,) in found.fetchall():
                 del by_id[delivery_id]
         return list(by_id.values())

@@ -43,6 +43,12 @@ select string_agg(right(delivery_id, $digits), '')
 from live.ringup.outbox
 group by seq // 100_000
 
+-- name: known
+-- Which of these ids are in the outbox. The narrow column is looked at first, so that few ids are read.
+select delivery_id
+from live.ringup.outbox
+where profile_id in (select unnest($profiles)) and delivery_id in (select unnest($ids))
+
 -- name: pending
 -- The oldest unfinished messages of a channel after a place in the outbox. The places are found first, in narrow
 -- columns, so that the bodies of a long backlog are not read to send its beginning.

@@ -1,7 +1,7 @@
 """Which deliveries may be in the outbox already: a Bloom filter, so that the answer costs the same at any size.
 
 An unindexed outbox of a million messages would take 20 ms to search for the ids of one batch. The filter says
-"certainly new" for all but about one new id in a thousand, in 3 to 6 bytes of memory an id.
+"certainly new" for all but one new id in ten thousand, in 3 to 6 bytes of memory an id.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 BITS_PER_ID = 24
-PROBES = 5
+PROBES = 8
 DIGITS = 32
 """Hexadecimal digits at the end of an id, which the filter goes by."""
 

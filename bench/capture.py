@@ -33,9 +33,12 @@ create table shop.bill_lines (
 """
 _LINES = """
 insert into shop.bill_lines
-select bill, line, 1000 + line, 1, line + 0.49, 0.5, 0, 0 from generate_series(%s::int, %s::int) bill, generate_series(1, 10) line
+select bill, line, 1000 + line, 1, line + 0.49, 0.5, 0, 0
+from generate_series(%s::int, %s::int) bill, generate_series(1, 10) line
 """
-_LOGGED = "select count(*), min(at), max(at) from records join topics on topics.id = topic where name like '%.bill_lines'"
+_LOGGED = (
+    "select count(*), min(at), max(at) from records join topics on topics.id = topic where name like '%.bill_lines'"
+)
 
 
 class Shop:

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-
 FAILED = 3
 """Exit status of the capture process when a restart cannot mend it; the board says why."""
 

@@ -13,7 +13,7 @@ from typing import IO
 
 import connectors
 from connectors.board import FAILED, Order, SourceState, read_board
-from connectors.postgres import SourceUnreachableError, prepare
+from connectors.postgres import SourceUnreachable, prepare
 from connectors.sources import Source, resolve
 from ringup.errors import CaptureError
 
@@ -37,6 +37,7 @@ class Capture:
         self._state = state_folder.absolute()
         self._environ = environ
         self._log = self._state / "logs" / "capture.log"
+        self._board = self._state / "capture.json"
         self._process: subprocess.Popen[str] | None = None
         self._started = 0.0
         self._deaths = 0
@@ -58,7 +59,7 @@ class Capture:
             try:
                 for done in prepare(config):
                     log.info("%s: %s", name, done)
-            except SourceUnreachableError as error:
+            except SourceUnreachable as error:
                 log.warning("%s: waiting for the database: %s", name, error)
         self._spawn()
 
@@ -88,7 +89,7 @@ class Capture:
 
     def states(self) -> Mapping[str, SourceState]:
         """What each source is doing, by name."""
-        return read_board(self._state / "capture.json")
+        return read_board(self._board)
 
     def stop(self) -> None:
         """End the process in order and wait for it."""
@@ -106,6 +107,7 @@ class Capture:
     def _spawn(self) -> None:
         if self._process is not None:
             _close(self._process.stdin)
+        self._board.unlink(missing_ok=True)
         self._log.parent.mkdir(parents=True, exist_ok=True)
         if self._log.exists() and self._log.stat().st_size > _LOG_LIMIT:
             self._log.replace(self._log.with_suffix(".log.1"))

@@ -21,8 +21,8 @@ CHUNK = pa.schema(
         ("source", pa.int64()),
     ]
 )
-"""Columns of a chunk. `seq` is the order over all topics; `topic` and `source` are numbers of the reader's own, `kind` is
-one of `connectors.topics`."""
+"""Columns of a chunk. `seq` is the order over all topics, `topic` and `source` are numbers of the reader's own, and
+`kind` is one of those in `connectors.topics`."""
 
 EMPTY: pa.Table = CHUNK.empty_table()
 

@@ -24,6 +24,7 @@ _OTHER_DATABASES = (
 
 _JVM_OPTIONS = (
     "-Xmx384m",
+    "-Xmn220m",  # most of it is read once and dropped
     "-XX:+UseSerialGC",
     "-Xrs",  # signals belong to Python
     "-XX:+ExitOnOutOfMemoryError",

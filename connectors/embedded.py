@@ -97,8 +97,7 @@ class EmbeddedLog:
                 " and topic not in (select id from topics where name like '%.notifications') order by seq limit ?)",
                 [bound, limit],
             )
-        count: int = removed.rowcount
-        return count
+        return int(removed.rowcount)
 
     def lag(self) -> int:
         """How many records lie behind the last one read."""

@@ -6,6 +6,7 @@ the other end open: when that closes, because the parent stops or dies, the proc
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -20,7 +21,7 @@ from connectors.board import FAILED, Board, Order
 from connectors.debezium import Engine, start_jvm
 from connectors.embedded_writer import EmbeddedLogWriter
 from connectors.intake import Intake
-from connectors.postgres import SourceUnreachableError, prepare
+from connectors.postgres import SourceUnreachable, prepare
 from ringup.errors import RingupError, SourceError
 
 _FAILURES = 5
@@ -76,7 +77,7 @@ class Runner(threading.Thread):
             try:
                 for done in prepare(self._config):
                     log.info("%s: %s", self.source, done)
-            except SourceUnreachableError as error:
+            except SourceUnreachable as error:
                 self._board.put(self.source, "waiting", str(error), error.mend)
                 self._stop_all.wait(_LOOK_AGAIN)
                 continue
@@ -92,6 +93,7 @@ class Runner(threading.Thread):
     def _stream(self) -> tuple[str | None, bool]:
         """Run one engine to its end: its words if it failed, and whether it took in anything."""
         self._board.put(self.source, "starting")
+        gc.collect()
         intake = Intake(self.source, self._config["topic.prefix"], self._writer, self._writing, self._board)
         with self._writing:
             resume = self._writer.progress(self.source)
@@ -115,6 +117,7 @@ def main() -> int:
     board = Board(state / "capture.json")
     try:
         with EmbeddedLogWriter(state / "log.db") as writer:
+            gc.disable()  # each of Python's collections makes JPype ask Java for a full one
             start_jvm()
             writing = threading.Lock()
             runners = [

@@ -23,7 +23,7 @@ RECORDS = pa.schema(
         ("value", pa.string()),
     ]
 )
-"""Columns of `Batch.records`. `key` and `value` are Debezium's JSON without schemas; `value` is null for a tombstone."""
+"""Columns of `Batch.records`. `key` and `value` are Debezium's JSON without schemas; a tombstone's `value` is null."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Log(Protocol):
         """
 
     def read(self, limit: int, wait: float) -> Batch | None:
-        """Take at most about `limit` further records (whole transactions), waiting at most `wait` seconds for the first."""
+        """Take about `limit` further records (whole transactions), waiting at most `wait` seconds for the first."""
 
     def acknowledge(self, positions: Positions) -> None:
         """Tell the log what was committed. Advisory: the warehouse's positions are the truth."""

@@ -16,7 +16,7 @@ _TABLES = (Path(__file__).parent / "postgres.sql").read_text()
 _CONNECT_TIMEOUT = 10
 
 
-class SourceUnreachableError(SourceError):
+class SourceUnreachable(SourceError):
     """The database does not answer, or not yet: worth waiting for."""
 
 
@@ -39,8 +39,8 @@ class _Table:
 def prepare(config: Mapping[str, str]) -> list[str]:
     """Make ready what `config` (a resolved connector configuration) captures; returns what was done.
 
-    Raises SourceUnreachableError where waiting may help, else SourceError: wrong login, no logical WAL, no tables, a table
-    without a key, missing rights.
+    Raises SourceUnreachable where waiting may help, else SourceError: wrong login, no logical WAL, no tables, a
+    table without a key, missing rights.
     """
     try:
         with _connect(config) as con:
@@ -50,7 +50,7 @@ def prepare(config: Mapping[str, str]) -> list[str]:
             done = _check_keys_and_identity(con, tables)
             return done + _publish(con, config["publication.name"], tables)
     except psycopg.OperationalError as error:  # it went away again, or somebody holds a lock
-        raise SourceUnreachableError(
+        raise SourceUnreachable(
             f"{config['database.dbname']}: {_last_words(error)}",
             mend="start the database, or end what holds its tables",
         ) from error
@@ -79,7 +79,7 @@ def _connect(config: Mapping[str, str]) -> psycopg.Connection:
             ) from error
         if "does not exist" in words or "pg_hba.conf" in words:
             raise SourceError(f"{place}: {words}", mend="correct database.dbname, or let this login in") from error
-        raise SourceUnreachableError(
+        raise SourceUnreachable(
             f"{place} does not answer: {words}",
             mend="start the database, or correct database.hostname and database.port",
         ) from error

@@ -155,7 +155,7 @@ class LocalPostgres:
         return subprocess.call(command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True) == 0
 
     def _watch(self) -> subprocess.Popen[bytes]:
-        """A child that waits for the end of its input, which comes when this process ends, and then stops the server."""
+        """A child that waits for the end of its input, that is of this process, and then stops the server."""
         stop = _unprivileged([str(_binaries() / "pg_ctl"), "stop", "-D", str(self._data), "-m", "fast"])
         return subprocess.Popen(
             ["sh", "-c", 'cat >/dev/null; exec "$@" >/dev/null 2>&1', "guard", *stop],
@@ -180,7 +180,7 @@ def _binaries() -> Path:
 
 
 def _unprivileged(command: list[str]) -> list[str]:
-    """As root, run as the user nobody: PostgreSQL refuses root. The one capability lets it reach folders below root's."""
+    """As root, run as nobody, since PostgreSQL refuses root; the capability lets it reach folders below root's."""
     if os.geteuid() != 0:
         return command
     user = pwd.getpwnam("nobody")

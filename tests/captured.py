@@ -87,7 +87,7 @@ class Captured:
     def execute(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Run one statement in the source database."""
         with psycopg.connect(self.postgres.dsn(self.name), autocommit=True) as con:
-            done = con.execute(statement, values)  # type: ignore[arg-type]
+            done = con.execute(statement, values)
             return done.fetchall() if done.description else []
 
     def stop(self) -> None:

@@ -143,6 +143,14 @@ class DemoEstate:
             ).fetchall()
         return {int(row[0]) for row in rows}
 
+    def followed(self) -> bool:
+        """Whether the changes of both databases are being read at this moment."""
+        with psycopg.connect(self.dsn("postgres")) as connection:
+            row = connection.execute(
+                "select count(distinct database) = 2 from pg_replication_slots where active and slot_type = 'logical'"
+            ).fetchone()
+        return row == (True,)
+
     def _load_tables(self, pos: psycopg.Connection[Any], progress: Progress) -> None:
         names = [f"pos.{table}" for table in _POS]
         total = sum(self.year.rows(name) for name in names)

@@ -63,16 +63,18 @@ class RunProcess:
         return False
 
     def check(self) -> bool:
-        """Start it again if it died after it was live; whether it did. One that never was live raises CaptureError."""
+        """Start it again if it was killed; whether that was so.
+
+        Raises CaptureError when it ended by itself, or was never live: another start would not help.
+        """
         if self._process is None or self._process.poll() is None:
             return False
-        if not self._was_live:
+        if not self._was_live or self._process.returncode >= 0:
             raise CaptureError(
                 f"`ringup run` ended with status {self._process.returncode}:\n{self._last_words()}",
                 mend=f"read {self._log}",
             )
         self._close_input()
-        self._was_live = False
         self.start()
         self.restarts += 1
         return True

@@ -146,12 +146,21 @@ class _Demo:
             live = self._run.wait_until_live(
                 stop, lambda status: progress("changes so far", int(status.get("changes", 0)), 0)
             )
-        if live:
+        if live and self._wait_until_followed(stop):
             speed = f"{self._options.speed:g} bills a second" if self._options.speed else "full speed"
             self._show.note(f"Live after {time.monotonic() - started:.0f} s. Now selling, at {speed}.\n")
             bills = self._replay(stop)
             self._wait_for_the_last()
         return self._give_account(bills)
+
+    def _wait_until_followed(self, stop: threading.Event) -> bool:
+        """A run that carries on is live before its capture process is: bills sold by then would look slow."""
+        with self._show.waiting("Following the databases"):
+            while not self._estate.followed():
+                self._turn()
+                if stop.is_set():
+                    return False
+        return True
 
     def _replay(self, stop: threading.Event) -> int:
         replay = Replay(self._estate.dsn("pos"), self._estate.year, self._options.speed)

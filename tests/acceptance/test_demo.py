@@ -89,3 +89,15 @@ def test_a_killed_demo_is_carried_on(folder: Path) -> None:
     demo.communicate(timeout=WAIT)
     result = finish(start(folder, "--bills", "20", "--json"))
     assert (result["bills"], result["missing"], result["doubled"], result["prove_rows_differ"]) == (20, 0, 0, 0)
+
+
+def test_a_run_that_is_killed_is_started_again(folder: Path) -> None:
+    """After kill -9 of `ringup run` in the middle of the bills, the demo starts it anew and each bill is told once."""
+    demo = start(folder, "--bills", "300", "--speed", "50", "--json")
+    assert demo.stderr is not None
+    for line in demo.stderr:
+        if re.search(r"\d ms$", line.rstrip()):
+            break
+    os.kill(int((folder / "owner.pid").read_text()), signal.SIGKILL)
+    result = finish(demo)
+    assert (result["bills"], result["missing"], result["doubled"], result["prove_rows_differ"]) == (300, 0, 0, 0)

@@ -220,6 +220,7 @@ def test_memory_is_bounded_and_the_outbox_holds_the_rest(tmp_path: Path) -> None
     with HttpReceiver() as receiver, live(tmp_path / "live.duckdb") as con:
         box = Outbox(con)
         dispatcher, receipts = running(webhook(receiver.url), capacity=50)
+        dispatcher.refill(partial(outbox.pending, con))
         most, number = 0, 0
         ended: list[Receipt] = []
         while len(ended) < 500:

@@ -58,7 +58,12 @@ def test_records_come_back_as_they_were_appended(writer: EmbeddedLogWriter, log:
     assert batch.records.column("topic").to_pylist() == [BILLS, "pos.pos.tills", BILLS, BILLS]
     assert batch.records.column("offset").to_pylist() == [0, 0, 1, 2]
     assert batch.records.column("partition").to_pylist() == [0, 0, 0, 0]
-    assert batch.records.column("value").to_pylist() == [change(BILLS, 1)[2], change(BILLS, 1)[2], change(BILLS, 2)[2], None]
+    assert batch.records.column("value").to_pylist() == [
+        change(BILLS, 1)[2],
+        change(BILLS, 1)[2],
+        change(BILLS, 2)[2],
+        None,
+    ]
     assert batch.positions == {(BILLS, 0): 2, ("pos.pos.tills", 0): 0}
 
 
@@ -80,7 +85,9 @@ def test_an_open_transaction_holds_up_its_own_source_only(writer: EmbeddedLogWri
     assert (BILLS, 0) not in batch.positions
 
 
-def test_a_transaction_without_an_end_is_handed_over_after_the_wait(writer: EmbeddedLogWriter, log: EmbeddedLog) -> None:
+def test_a_transaction_without_an_end_is_handed_over_after_the_wait(
+    writer: EmbeddedLogWriter, log: EmbeddedLog
+) -> None:
     """It counts as torn once, and its late rest is not held back again."""
     writer.append([notice("COMPLETED"), begin(), change(BILLS, 1)])
     assert log.read(10, 0.0) is None
@@ -93,7 +100,9 @@ def test_a_transaction_without_an_end_is_handed_over_after_the_wait(writer: Embe
     assert [batch.torn for batch in late] == [0]
 
 
-def test_a_transaction_that_is_sent_again_is_held_until_it_is_whole(writer: EmbeddedLogWriter, log: EmbeddedLog) -> None:
+def test_a_transaction_that_is_sent_again_is_held_until_it_is_whole(
+    writer: EmbeddedLogWriter, log: EmbeddedLog
+) -> None:
     """After a crash the engine begins it anew: what came the first time stays held, too."""
     writer.append([notice("COMPLETED"), begin(), change(BILLS, 1)])
     assert drain(log) == []
@@ -163,7 +172,9 @@ def test_a_source_that_is_added_later_does_not_silence_the_others(path: Path, wr
 
 def test_a_column_named_op_is_not_taken_for_the_operation(writer: EmbeddedLogWriter, log: EmbeddedLog) -> None:
     """While a snapshot runs, a change of a row whose column `op` says r is news all the same."""
-    writer.append([notice("COMPLETED"), notice("STARTED"), begin(), change(BILLS, 1, columns={"op": "r", "ts_ms": 1}), end()])
+    writer.append(
+        [notice("COMPLETED"), notice("STARTED"), begin(), change(BILLS, 1, columns={"op": "r", "ts_ms": 1}), end()]
+    )
     (batch,) = drain(log)
     assert not batch.snapshot
 
@@ -282,7 +293,7 @@ def test_a_file_that_is_no_log_is_refused(path: Path) -> None:
 def test_however_it_is_cut_transactions_arrive_whole(
     tmp_path_factory: pytest.TempPathFactory, lengths: list[tuple[str, int]], cuts: list[int], limit: int
 ) -> None:
-    """Whatever the sizes of appends and reads, each transaction lies in one batch, and nothing is missing or doubled."""
+    """Whatever the sizes of appends and reads, each transaction lies in one batch; nothing is missing or doubled."""
     path = tmp_path_factory.mktemp("log") / "log.db"
     records: list[Record] = [notice("COMPLETED")]
     whole: list[set[tuple[str, int]]] = []

@@ -55,7 +55,9 @@ def engine(tmp_path: Path, writer: EmbeddedLogWriter) -> Engine:
 def logged(folder: Path) -> list[Record]:
     """Everything in the log, of any kind."""
     with closing(sqlite3.connect(folder / "log.db")) as con:
-        return con.execute("select name, key, value from records join topics on topics.id = topic order by seq").fetchall()
+        return con.execute(
+            "select name, key, value from records join topics on topics.id = topic order by seq"
+        ).fetchall()
 
 
 def test_a_cut_transaction_waits_for_its_rest(tmp_path: Path, writer: EmbeddedLogWriter, engine: Engine) -> None:

@@ -1,0 +1,58 @@
+"""What the questions' answers look like."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ringup import show
+
+MESSAGE = {
+    "delivery_id": "msg_1",
+    "activation": "thank_you",
+    "body": json.dumps({"data": {"text": "Thank you, Ann [really]."}}),
+    "committed_at": "2026-03-01T12:00:00.000000+00:00",
+    "state": "delivered",
+}
+
+
+def test_status_is_a_line_for_each_figure(capsys: pytest.CaptureFixture[str]) -> None:
+    """State, counts with separators, messages by fate, and the rows of each model."""
+    show.status({"state": "live", "lag": 12345, "rows": {"customers": 2469}, "outbox": {"delivered": 7}})
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["state", "live"] in lines
+    assert ["lag", "12,345"] in lines
+    assert ["delivered", "7"] in lines
+    assert ["customers", "2,469"] in lines
+
+
+def test_a_profile_shows_traits_segments_and_messages(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ids keep their digits together, a missing value is empty, and texts are shown as they are."""
+    answer: dict[str, Any] = {
+        "profile_id": 12345,
+        "marts": {"customers": {"profile_id": 12345, "tier": None, "consent": True}},
+        "segments": {"regulars": [{"orders": 5}, {"orders": 6}]},
+        "messages": [MESSAGE],
+    }
+    show.profile(answer, 12345)
+    said = capsys.readouterr().out
+    assert ["profile_id", "12345"] in [line.split() for line in said.splitlines()]
+    assert "consent      yes" in said
+    assert "in segment regulars" in said
+    assert "2026-03-01T12:00:00  delivered Thank you, Ann [really]." in said
+
+
+def test_a_proof_shows_what_differs(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows of each model, the first that differ, and the sum last."""
+    examples = [{"side": "kept", "profile_id": 4, "spend": "1.10"}]
+    models = [
+        {"model": "customers", "rows": 2469, "differ": 1, "examples": examples},
+        {"model": "regulars", "rows": 3, "differ": 0, "examples": []},
+    ]
+    show.proof({"batch": 9, "differ": 1, "models": models})
+    said = capsys.readouterr().out
+    assert "kept      profile_id=4  spend=1.10" in said
+    assert "regulars: the first" not in said
+    assert said.endswith("\n1 rows differ\n")
