@@ -15,8 +15,8 @@ LOCKED := $(INSTALL) --no-deps --require-hashes
 help:  ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 12
 
-demo: $(VENV)/run.installed  ## Watch the bills of a real supermarket become messages.
-	@$(BIN)/ringup demo
+demo: $(VENV)/run.installed  ## Watch the bills of a real supermarket become messages; options: ARGS="--bills 0".
+	@$(BIN)/ringup demo $(ARGS)
 
 test: check  ## Check the code and run all tests but the slow ones.
 	$(BIN)/pytest
@@ -51,7 +51,7 @@ ifeq ($(PYTHON),)
 	@echo "ringup needs Python 3.11 or later, and none is on the PATH. Install one, or name it: make PYTHON=/path/to/python3" >&2
 	@exit 1
 endif
-	@echo "Installing into $(VENV), once ..."
+	@echo "Installing into $(VENV), which takes about a minute, once ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(LOCKED) --requirement requirements.lock
 	@$(INSTALL) --no-deps --no-build-isolation --editable .

@@ -47,7 +47,7 @@ def _exact(value: Any) -> Any:
 
 def _narrowed(value: Any) -> Any:
     """The same value, with integers that JSON readers cannot hold written as strings."""
-    if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**64:
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
         return str(value)
     if isinstance(value, Mapping):
         return {key: _narrowed(item) for key, item in value.items()}

@@ -102,7 +102,9 @@ class EmbeddedLog:
     def lag(self) -> int:
         """How many records lie behind the last one read."""
         with closing(sqlite3.connect(self.path)) as con:
-            return _last(con) - self._cursor + self._rest.num_rows + self._transactions.held
+            beyond = _last(con) - self._cursor
+        waiting: int = self._rest.num_rows
+        return beyond + waiting + self._transactions.held
 
     def close(self) -> None:
         """Release the log; it can be opened again."""

@@ -1,14 +1,14 @@
 """Every error that ringup raises on purpose, as one tree.
 
-    RingupError
-    ├── ConfigError      a file that a person wrote is wrong: file, field, mend
-    ├── SourceError      a source database cannot be captured as it stands
-    ├── CaptureError     the capture process failed
-    ├── LogError         the change log cannot be read where it must be
-    ├── ProjectError     the dbt project does not compile, or a model cannot be kept up to date
-    ├── WarehouseError   the state on disk cannot be used
-    ├── OwnedError       another process owns the project folder
-    └── ChannelError     a channel's settings cannot work
+RingupError
+├── ConfigError      a file that a person wrote is wrong: file, field, mend
+├── SourceError      a source database cannot be captured as it stands
+├── CaptureError     the capture process failed
+├── LogError         the change log cannot be read where it must be
+├── ProjectError     the dbt project does not compile, or a model cannot be kept up to date
+├── WarehouseError   the state on disk cannot be used
+├── OwnedError       another process owns the project folder
+└── ChannelError     a channel's settings cannot work
 """
 
 from __future__ import annotations

@@ -1,0 +1,118 @@
+"""Sources: what is wrong in a connector's JSON is said with file, field and mend."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.sources import load_sources, resolve
+from ringup.errors import ConfigError
+
+SHIPPED = Path(__file__).parents[2] / "connectors" / "sources"
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    """A configuration that works; a setting given as None is left out."""
+    working = {
+        "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
+        "topic.prefix": "pos",
+        "database.hostname": "${env:POS_HOST}",
+        "database.user": "reader",
+        "database.password": "${env:POS_PASSWORD}",
+        "database.dbname": "pos",
+    }
+    return {key: value for key, value in {**working, **changes}.items() if value is not None}
+
+
+def write(folder: Path, name: str, content: Any) -> Path:
+    path = folder / f"{name}.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def test_the_shipped_sources_resolve() -> None:
+    """pos and crm load, and every reference in them is to a documented variable."""
+    sources = load_sources(SHIPPED)
+    assert [source.prefix for source in sources] == ["crm", "pos"]
+    names = ("HOST", "PORT", "USER", "PASSWORD", "DATABASE")
+    environ = {f"{source.name.upper()}_{name}": f"{source.name}-{name}" for source in sources for name in names}
+    for source in sources:
+        resolved = resolve(source, environ)
+        assert resolved["database.password"] == f"{source.name}-PASSWORD"
+        assert "${" not in json.dumps(resolved)
+
+
+def test_a_reference_is_replaced_and_ringups_settings_are_added(tmp_path: Path) -> None:
+    """The user's own settings stay, except that nothing of what ringup relies on is missing."""
+    write(tmp_path, "pos", {"name": "pos", "config": config(**{"max.batch.size": 77, "slot.drop.on.stop": True})})
+    (source,) = load_sources(tmp_path)
+    resolved = resolve(source, {"POS_HOST": "db.example", "POS_PASSWORD": "a}b$"})
+    assert resolved["database.hostname"] == "db.example"
+    assert resolved["database.password"] == "a}b$"
+    assert resolved["database.port"] == "5432"
+    assert resolved["max.batch.size"] == "77"
+    assert resolved["slot.drop.on.stop"] == "true"
+    assert resolved["slot.name"] == "ringup_pos"
+    assert resolved["provide.transaction.metadata"] == "true"
+    assert resolved["notification.sink.topic.name"] == "pos.notifications"
+
+
+def test_a_missing_variable_is_named(tmp_path: Path) -> None:
+    """The error says which variable, and which field of which file needs it."""
+    path = write(tmp_path, "pos", {"name": "pos", "config": config()})
+    (source,) = load_sources(tmp_path)
+    with pytest.raises(ConfigError, match="POS_PASSWORD is not set") as caught:
+        resolve(source, {"POS_HOST": "localhost"})
+    assert caught.value.where == f"{path}: config.database.password"
+    assert "export POS_PASSWORD" in caught.value.mend
+
+
+@pytest.mark.parametrize(
+    ("content", "where", "words"),
+    [
+        ("{", "", "JSON"),
+        ({"name": "pos", "config": config(), "conifg": {}}, ": conifg", "not permitted"),
+        ({"config": config()}, ": name", "required"),
+        ({"name": "pos", "config": config(**{"topic.prefix": None})}, ": config.topic.prefix", "missing"),
+        ({"name": "pos", "config": config(**{"database.password": ""})}, ": config.database.password", "missing"),
+        (
+            {"name": "pos", "config": config(**{"decimal.handling.mode": "precise"})},
+            ": config.decimal.handling.mode",
+            "'precise' does not work",
+        ),
+        (
+            {"name": "pos", "config": config(**{"connector.class": "io.debezium.connector.mysql.MySqlConnector"})},
+            ": config.connector.class",
+            "does not work",
+        ),
+    ],
+)
+def test_a_file_that_is_wrong_is_refused(tmp_path: Path, content: Any, where: str, words: str) -> None:
+    """Broken JSON, unknown and missing fields, and settings that ringup cannot work with."""
+    path = write(tmp_path, "pos", content)
+    with pytest.raises(ConfigError, match=words) as caught:
+        load_sources(tmp_path)
+    assert caught.value.where == f"{path}{where}"
+
+
+def test_two_sources_with_one_prefix_are_refused(tmp_path: Path) -> None:
+    """Their topics would be the same."""
+    write(tmp_path, "one", {"name": "one", "config": config()})
+    write(tmp_path, "two", {"name": "two", "config": config()})
+    with pytest.raises(ConfigError, match=r"the prefix 'pos' is also that of .*one\.json"):
+        load_sources(tmp_path)
+
+
+def test_a_folder_without_sources_is_refused(tmp_path: Path) -> None:
+    """Nothing would ever happen."""
+    with pytest.raises(ConfigError, match="there is no source"):
+        load_sources(tmp_path)
+
+
+def test_a_source_does_not_print_its_secrets(tmp_path: Path) -> None:
+    """A password that somebody wrote into the file stays out of logs and traces."""
+    write(tmp_path, "pos", {"name": "pos", "config": config(**{"database.password": "hunter2"})})
+    assert "hunter2" not in repr(load_sources(tmp_path))
