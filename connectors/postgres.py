@@ -44,7 +44,7 @@ def prepare(config: Mapping[str, str]) -> list[str]:
     """
     try:
         with _connect(config) as con:
-            con.execute("set lock_timeout = '10s'")
+            con.execute("set lock_timeout = '3s'")
             _check_server(con, config)
             tables = _included(con, config)
             done = _check_keys_and_identity(con, tables)
