@@ -66,6 +66,7 @@ class Api:
         config = uvicorn.Config(
             Starlette(routes=routes),
             log_config=None,
+            log_level="warning",
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=2,

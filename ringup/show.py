@@ -30,17 +30,11 @@ def error(problem: RingupError, *, as_json: bool = False) -> None:
 
 
 def status(answer: Mapping[str, Any]) -> None:
-    """What the pipeline is doing, a line each."""
-    rows = answer.get("rows", {})
-    outbox = answer.get("outbox", {})
-    table = _table()
-    counts = {name: value for name, value in answer.items() if name not in ("rows", "outbox")}
-    for name, value in {**counts, **outbox}.items():
-        table.add_row(name, f"{value:,}" if isinstance(value, int) else _value(value))
-    console.print(table)
-    if rows:
-        console.print(Text("\nRows of the models", style="bold"))
-        console.print(_pairs({name: f"{count:,}" for name, count in rows.items()}))
+    """What the pipeline is doing, a line for each figure."""
+    console.print(_pairs({name: _count(value) for name, value in answer.items() if name not in ("rows", "outbox")}))
+    for title, block in (("Messages in the outbox", "outbox"), ("Rows of the models", "rows")):
+        console.print(Text(f"\n{title}", style="bold"))
+        console.print(_pairs({name: _count(value) for name, value in answer[block].items()}))
 
 
 def profile(answer: Mapping[str, Any] | None, profile_id: int) -> None:
@@ -52,13 +46,12 @@ def profile(answer: Mapping[str, Any] | None, profile_id: int) -> None:
         _rows(mart, row)
     for segment, row in answer["segments"].items():
         _rows(f"in segment {segment}", row)
-    messages = answer.get("messages", [])
+    messages = answer["messages"]
     console.print(Text(f"\nMessages, the newest first ({len(messages)})" if messages else "\nNo messages", "bold"))
     for message in messages[:_MESSAGES]:
-        body = json.loads(message["body"]) if isinstance(message.get("body"), str) else message.get("body", {})
         line = Text(f"{str(message['committed_at'])[:19]}  ", style="dim")
         line.append(f"{message['state']:9} ", style="green" if message["state"] == "delivered" else "yellow")
-        line.append(str(body.get("data", {}).get("text", message["activation"])), style="not dim")
+        line.append(message["body"]["data"]["text"], style="not dim")
         console.print(line, soft_wrap=True)
 
 
@@ -89,17 +82,16 @@ def _rows(name: str, rows: Any) -> None:
 
 
 def _pairs(row: Mapping[str, Any]) -> Table:
-    table = _table()
+    table = Table.grid(padding=(0, 3))
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
     for name, value in row.items():
         table.add_row(name, _value(value))
     return table
 
 
-def _table() -> Table:
-    table = Table.grid(padding=(0, 3))
-    table.add_column(style="dim")
-    table.add_column(overflow="fold")
-    return table
+def _count(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else _value(value)
 
 
 def _value(value: Any) -> str:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import duckdb
 import pytest
 import typer
 import yaml
 from pydantic import BaseModel
 
+from activations.outbox import Outbox, counts
 from connectors import sources
 from ringup import errors
 from ringup.cli import app
 from ringup.config import Config, PipelineSettings, channel_kinds, load_config, shown
 from ringup.demo.estate import PAST_DAYS
+from ringup.metrics import Metrics
 from tests.house import ROOT, variables
 from transforms.dbt.declared import Activation, Identity, ModelMeta, TableMeta
 
@@ -102,6 +105,17 @@ def test_every_way_to_a_customer_is_documented() -> None:
     text = (ROOT / "docs" / "models.md").read_text()
     for name in Identity.model_fields:
         assert f"\n| `{name}: " in text
+
+
+def test_every_figure_of_the_status_is_documented() -> None:
+    """docs/operations.md names every count of the run and of the outbox."""
+    text = section("operations.md", "Watching")
+    with duckdb.connect() as connection:
+        connection.execute("attach ':memory:' as live")
+        Outbox(connection)
+        fates = counts(connection)
+    for name in [*Metrics().snapshot(), *fates]:
+        assert f"`{name}`" in text, name
 
 
 def test_every_error_is_in_the_tree() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from ringup import show
 MESSAGE = {
     "delivery_id": "msg_1",
     "activation": "thank_you",
-    "body": json.dumps({"data": {"text": "Thank you, Ann [really]."}}),
+    "body": {"data": {"text": "Thank you, Ann [really]."}},
     "committed_at": "2026-03-01T12:00:00.000000+00:00",
     "state": "delivered",
 }

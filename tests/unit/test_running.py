@@ -1,0 +1,47 @@
+"""How `ringup run` hears signals and keeps its log."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from ringup.progress import Progress
+from ringup.running import _logged, _stopped_by_signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_asks_to_stop_and_a_second_one_is_answered(number: signal.Signals) -> None:
+    """Ctrl-C and SIGTERM set the event; one more says that stopping goes on; afterwards signals are as before."""
+    paper, stop, before = io.StringIO(), threading.Event(), signal.getsignal(number)
+    with Progress("shop", console=Console(file=paper)) as progress, _stopped_by_signals(stop, progress):
+        os.kill(os.getpid(), number)
+        assert stop.wait(30)
+        os.kill(os.getpid(), number)
+    said = [line.partition("  ")[2] for line in paper.getvalue().splitlines()]
+    assert said == ["stop asked for", "still stopping: what is in flight is being finished"]
+    assert signal.getsignal(number) is before
+
+
+def test_the_log_has_everything_and_warnings_are_said(tmp_path: Path) -> None:
+    """Information and worse is in the file, with tracebacks; warnings are printed, too; then the log is closed."""
+    paper, log = io.StringIO(), logging.getLogger("tests.running")
+    handlers = list(logging.getLogger().handlers)
+    with Progress("shop", console=Console(file=paper)) as progress, _logged(tmp_path / "logs", progress):
+        log.info("a batch")
+        try:
+            raise ValueError("unlucky")
+        except ValueError:
+            log.exception("a fault")
+    written = (tmp_path / "logs" / "ringup.log").read_text()
+    assert "INFO tests.running: a batch" in written
+    assert "ValueError: unlucky" in written
+    assert paper.getvalue().splitlines()[0].endswith("error: a fault")
+    assert "a batch" not in paper.getvalue()
+    assert logging.getLogger().handlers == handlers
