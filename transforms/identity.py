@@ -80,11 +80,6 @@ class Tagging:
         """Rows of a parent table that were stored, with the profile that they had."""
         return quoted("temp", "main", f"old {table.relation}")
 
-    @staticmethod
-    def is_customer(table: Table) -> bool:
-        """Whether the table's rows belong to customers, rather than being the same for all."""
-        return table.profile is not None or bool(table.identifiers) or table.via is not None
-
     def everyone_sql(self) -> str:
         """All profiles there are."""
         parts = [
@@ -246,7 +241,7 @@ class Tagging:
         parts = [
             f"select profile_id, _committed_at from {stage_name(table)} where profile_id is not null"
             for table in used
-            if self.is_customer(table)
+            if table.of_customers
         ]
         if not parts:
             return

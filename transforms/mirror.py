@@ -133,7 +133,7 @@ class Mirror:
                 changed.add(table.relation)
         quarantined += self._quarantine_unknown(topics)
         self.tagging.touch(self._used)
-        everyone = any(t.relation in changed and not self.tagging.is_customer(t) for t in self._used)
+        everyone = any(t.relation in changed and not t.of_customers for t in self._used)
         return Applied(frozenset(changed), rows, quarantined, everyone)
 
     def _apply_table(self, table: Table) -> tuple[int, int]:
@@ -178,7 +178,7 @@ class Mirror:
         con.execute(f"create or replace temp table found as {parts}")
         same = " and ".join(f"s.{quoted(k)} = f.{quoted(k)}" for k in table.key)
         con.execute(f"delete from {stage} s using found f where {same} and not s._fresh and s._seen < f._position")
-        if self.tagging.is_customer(table):
+        if table.of_customers:
             con.execute(
                 f"insert into touching select f.profile_id, min(s._committed_at) from found f join {stage} s on {same} "
                 f"where f.profile_id is not null group by f.profile_id"

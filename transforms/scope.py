@@ -12,7 +12,6 @@ from collections.abc import Iterable
 import duckdb
 
 from ringup.errors import ProjectError
-from transforms.identity import Tagging
 from transforms.mirror import base_name, tail_name
 from transforms.project import Model, Project, Table
 from transforms.warehouse import Warehouse, quoted
@@ -47,7 +46,7 @@ class Scope:
         self.rebuilt = tuple(self._show_models(project.models))
 
     def _show_table(self, table: Table) -> None:
-        customer = Tagging.is_customer(table)
+        customer = table.of_customers
         columns = ", ".join(
             quoted(name) for name in [c.name for c in table.columns] + (["profile_id"] if customer else [])
         )
