@@ -29,13 +29,14 @@ class Engine:
             self.mirror = Mirror(self.warehouse, project.tables)
             scope = Scope(self.warehouse, project)
             asked = frozenset(activation.model for activation in project.activations)
-            self.refresh = Refresh(self.warehouse, project, self.mirror.tagging.everyone_sql(), asked)
+            self.refresh = Refresh(self.warehouse, project, scope, self.mirror.tagging.everyone_sql(), asked)
             self.outbox = Outbox(self.warehouse.con)
             self.ready = self.warehouse.fact("ready") == "yes"
             if scope.rebuilt and self.ready:
                 log.info("building again, since their SQL changed: %s", ", ".join(m.name for m in scope.rebuilt))
                 with self.warehouse.transaction():
                     self.refresh.everything()
+            self.refresh.warm()
         except BaseException:
             self.warehouse.close()
             raise
@@ -61,6 +62,7 @@ class Engine:
             self.refresh.everything()
             self.warehouse.remember("ready", "yes")
         self.warehouse.con.execute("checkpoint live")
+        self.refresh.warm()
         self.ready = True
 
     def close(self) -> None:

@@ -5,7 +5,8 @@ This is the simple form: the whole table is written anew, in one transaction, in
 
 from __future__ import annotations
 
-from transforms.mirror import Mirror, base_name, tail_name
+from transforms.mirror import Mirror
+from transforms.names import base_name, tail_name
 from transforms.warehouse import Warehouse
 
 TAIL_ROWS = 200_000

@@ -23,27 +23,13 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def stage_name(table: Table) -> str:
-    """The temporary table that holds a batch's changes of one source table."""
-    return quoted("temp", "main", f"stage {table.relation}")
-
-
-def stage_ddl(table: Table) -> str:
-    """The staging table: bookkeeping first, then the row, then its profile."""
-    columns = ", ".join(f"{quoted(column.name)} {column.data_type}" for column in table.columns)
-    return (
-        f"create temp table {stage_name(table)} (_n bigint, _seen bigint, _position bigint, "
-        f"_committed_at timestamptz, _deleted boolean, _fresh boolean, _bad varchar, {columns}, profile_id bigint)"
-    )
-
-
 def _plain(column: Column, raw: str) -> str:
     """A value as DuckDB reads it: Debezium's ISO strings of dates and times of day end in a Z."""
     return f"rtrim({raw}, 'Z')" if column.data_type.lower() in ("date", "time") else raw
 
 
 def decode_sql(table: Table) -> str:
-    """Insert the batch's changes of one table into its staging table.
+    """The batch's changes of one table, typed, from the view `raw`; `_bad` says what is wrong with one.
 
     Takes one parameter, twice: the highest position that the table has stored, -1 while it is empty. A row created
     above it, or one of a snapshot into an empty table, is `_fresh`: it cannot be stored yet.
@@ -79,8 +65,6 @@ def decode_sql(table: Table) -> str:
     no_key = " or ".join(f"{quoted(name)} is null" for name in table.key)
     columns = ", ".join(quoted(name) for name in names)
     return f"""
-insert into {stage_name(table)}
-    (_n, _seen, _position, _committed_at, _deleted, _fresh, _bad, {columns})
 with parsed as (
     select n as _n, try(json_transform(value, {literal(shape)})) as change
     from raw
@@ -116,23 +100,9 @@ select
     _seen,
     _position,
     _committed_at,
-    op = 'd',
-    op in ('c', if(? = -1, 'r', 'c')) and _position > ?,
+    op = 'd' as _deleted,
+    op in ('c', if(? = -1, 'r', 'c')) and _position > ? as _fresh,
     _bad,
     {columns}
 from checked
-"""
-
-
-def newest_sql(table: Table) -> str:
-    """Of several changes of one key, leave the newest in the staging table, fresh if the first of them was."""
-    keys = ", ".join(quoted(name) for name in table.key)
-    stage = stage_name(table)
-    return f"""
-create or replace temp table newest as
-select * replace (first_value(_fresh) over (partition by {keys} order by _n) as _fresh)
-from {stage}
-qualify row_number() over (partition by {keys} order by _position desc, _n desc) = 1;
-truncate {stage};
-insert into {stage} from newest
 """

@@ -11,23 +11,32 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from connectors.log import RECORDS, Batch
 from ringup.errors import WarehouseError
-from transforms.decode import decode_sql, literal, newest_sql, stage_ddl, stage_name
+from transforms.decode import decode_sql, literal
 from transforms.identity import Tagging
+from transforms.names import base_name, parts_of, tail_name
 from transforms.project import Table
-from transforms.warehouse import Inbox, Warehouse, quoted
+from transforms.quick import quick_decode
+from transforms.stage import Stage, repeats, stage_name, with_column
+from transforms.warehouse import SMALL_BATCH, Inbox, Warehouse, quoted
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What a batch changed. `everyone` is true when a table that is the same for all changed."""
+    """What a batch changed.
+
+    `touched` has a row for each profile concerned, with the oldest commit that touched it. `everyone` is true when a
+    table that is the same for all changed.
+    """
 
     tables: frozenset[str]
     rows: int
     quarantined: int
     everyone: bool
+    touched: pa.Table
 
 
 @dataclass(slots=True)
@@ -40,31 +49,25 @@ class _Stored:
     """Rows in the tail."""
 
 
-def base_name(table: Table) -> str:
-    """The clustered part of a mirror table."""
-    return quoted("live", table.source, table.name)
-
-
-def tail_name(table: Table) -> str:
-    """What came since the base was clustered."""
-    return quoted("live", table.source, f"{table.name} tail")
-
-
 class Mirror:
-    """Applies batches to the mirror tables and leaves the touched profiles in `touched`."""
+    """Applies batches to the mirror tables."""
 
     def __init__(self, warehouse: Warehouse, tables: tuple[Table, ...]) -> None:
         self.warehouse = warehouse
-        self.tagging = Tagging(warehouse, tables)
+        for table in tables:
+            self._create(table)
+        self._stages = {table.relation: Stage(warehouse, table) for table in tables}
+        self.tagging = Tagging(warehouse, tables, self._stages)
         self.tables = self.tagging.order
         self.by_topic = {table.topic: table for table in self.tables}
         self._decode = {table.relation: decode_sql(table) for table in self.tables}
+        self._insert = {table.relation: warehouse.order(_insert_sql(table)) for table in self.tables}
         self._stored: dict[str, _Stored] = {}
-        self._used: list[Table] = []
         self._inbox = Inbox(RECORDS.append(pa.field("n", pa.int64())))
         warehouse.con.register("raw", self._inbox)
         for table in self.tables:
-            self._create(table)
+            self._check_types(table)
+            self.refresh_counts(table)
 
     def _create(self, table: Table) -> None:
         con = self.warehouse.con
@@ -75,13 +78,14 @@ class Mirror:
             "_deleted": "boolean",
         }
         columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in declared.items())
-        for name in (base_name(table), tail_name(table)):
+        for name in parts_of(table):
             con.execute(f"create table if not exists {name} ({columns})")
             stored = self.warehouse.columns(name)
             for column, kind in declared.items():
                 if column not in stored:
                     con.execute(f"alter table {name} add column {quoted(column)} {kind}")
-        con.execute(stage_ddl(table))
+
+    def _check_types(self, table: Table) -> None:
         stored, staged = self.warehouse.columns(base_name(table)), self.warehouse.columns(stage_name(table))
         for name in (column.name for column in table.columns):
             if stored[name] != staged[name]:
@@ -90,7 +94,6 @@ class Mirror:
                     where=table.path,
                     mend="Declare the type it had, or move the state folder away: the next run builds it again.",
                 )
-        self.refresh_counts(table)
 
     def refresh_counts(self, table: Table) -> None:
         """Ask again how many rows the tail holds and how far the table is."""
@@ -109,90 +112,91 @@ class Mirror:
     def apply(self, batch: Batch) -> Applied:
         """Bring the mirror tables to the end of `batch`, in the caller's transaction."""
         self.warehouse.expect(batch.records.num_rows)
-        for table in self._used:
-            self.warehouse.con.execute(f"truncate {stage_name(table)}")
-        self._used = []
         self.tagging.begin()
-        topics = set(batch.records.column("topic").unique().to_pylist())
-        self._inbox.table = batch.records.append_column("n", pa.array(range(batch.records.num_rows), pa.int64()))
-        rows = quarantined = 0
-        changed: set[str] = set()
+        numbers = pa.array(range(batch.records.num_rows), pa.int64())
+        records = self._inbox.table = batch.records.append_column("n", numbers)
+        topics = set(records.column("topic").unique().to_pylist())
+        quarantined, changed = 0, dict[str, int]()
         for table in self.tables:
-            if table.topic in topics:
-                high = self._stored[table.relation].high
-                self.warehouse.con.execute(self._decode[table.relation], [high, high])
-                self._used.append(table)
-            elif self.tagging.may_retag(table):
-                self._used.append(table)
-            else:
+            if table.topic not in topics and not self.tagging.may_retag(table):
                 continue
-            applied, bad = self._apply_table(table)
-            rows += applied
+            arrived, bad = self._arrived(table, records) if table.topic in topics else (None, 0)
             quarantined += bad
-            if applied:
-                changed.add(table.relation)
+            if applied := self._apply_table(table, arrived):
+                changed[table.relation] = applied
         quarantined += self._quarantine_unknown(topics)
-        self.tagging.touch(self._used)
-        everyone = any(t.relation in changed and not t.of_customers for t in self._used)
-        return Applied(frozenset(changed), rows, quarantined, everyone)
+        everyone = any(table.relation in changed and not table.of_customers for table in self.tables)
+        touched = self.tagging.touched()
+        return Applied(frozenset(changed), sum(changed.values()), quarantined, everyone, touched)
 
-    def _apply_table(self, table: Table) -> tuple[int, int]:
-        con, stage = self.warehouse.con, stage_name(table)
+    def _arrived(self, table: Table, records: pa.Table) -> tuple[pa.Table, int]:
+        """The batch's changes of a table, the newest of each key, as rows of its stage; and how many were bad."""
+        stage, high = self._stages[table.relation], self._stored[table.relation].high
+        rows, bad = None, 0
+        if records.num_rows <= SMALL_BATCH:
+            mine = records.filter(pc.equal(records.column("topic"), table.topic))
+            rows = quick_decode(table, mine.column("value").to_pylist(), mine.column("n").to_pylist(), high)
+        if rows is None:
+            rows = self.warehouse.arrow(self._decode[table.relation], [high, high])
+            bad = rows.num_rows - rows.column("_bad").null_count
+            if bad:
+                self._quarantine(rows.filter(pc.is_valid(rows.column("_bad"))))
+                rows = rows.filter(pc.is_null(rows.column("_bad")))
+        stage.rows = stage.fitted(rows)
+        if repeats(stage.rows, table.key):
+            stage.rows = stage.fitted(self.warehouse.arrow(_newest_sql(table)))
+        return stage.rows, bad
+
+    def _apply_table(self, table: Table, arrived: pa.Table | None) -> int:
+        """Upsert what arrived, and what has to be tagged anew; returns how many rows that is."""
+        con, stage, stored = self.warehouse.con, self._stages[table.relation], self._stored[table.relation]
+        if arrived is None:
+            stage.rows = stage.schema.empty_table()
+        elif arrived.num_rows:
+            stored.high = max(stored.high, pc.max(arrived.column("_position")).as_py())
+            if not pc.all(arrived.column("_fresh")).as_py():
+                stage.rows = self._without_stale(table)
+        again = self.tagging.again(table)
+        rows = stage.rows = pa.concat_tables([stage.rows, again]) if again.num_rows else stage.rows
+        if not rows.num_rows:
+            return 0
+        rows = stage.rows = with_column(rows, "profile_id", self.tagging.tag(table, rows))
+        if not pc.all(rows.column("_fresh")).as_py():
+            keys = ", ".join(quoted(name) for name in table.key)
+            known = f"(select ({keys}) from {stage_name(table)} where not _fresh)"
+            for name in parts_of(table):
+                con.execute(f"delete from {name} where ({keys}) in {known}")
+        stored.tail += self._insert[table.relation]()
+        return int(rows.num_rows)
+
+    def _without_stale(self, table: Table) -> pa.Table:
+        """The staged rows with the profile that their stored row has, without those that are older than it."""
+        stage = self._stages[table.relation]
+        names = ", ".join(f"f._was as {quoted(n)}" if n == "_was" else f"s.{quoted(n)}" for n in stage.schema.names)
         keys = ", ".join(quoted(name) for name in table.key)
-        row = self.warehouse.con.execute(
-            f"select count(*) filter (_bad is not null), count(*) filter (_bad is null and not _fresh), "
-            f"max(_position), count(*) - count(distinct hash({keys})) from {stage}"
-        ).fetchall()[0]
-        bad, known, newest, again = int(row[0]), int(row[1]), -1 if row[2] is None else int(row[2]), int(row[3])
-        if bad:
-            self._quarantine(table)
-        if again:
-            con.execute(newest_sql(table))
-        known += self.tagging.retag(table, changed=known > 0)
-        if known:
-            self._drop_stale(table, keys)
-            for name in (base_name(table), tail_name(table)):
-                con.execute(f"delete from {name} where ({keys}) in (select ({keys}) from {stage} where not _fresh)")
-        self.tagging.tag(table)
-        columns = ", ".join(quoted(c.name) for c in table.columns)
-        kept = ", ".join(
-            quoted(c.name) if c.name in table.key else f"if(_deleted, null, {quoted(c.name)})" for c in table.columns
-        )
-        inserted = self.warehouse.changed(
-            f"insert into {tail_name(table)} ({columns}, profile_id, _position, _deleted) "
-            f"select {kept}, if(_deleted, null, profile_id), _position, _deleted from {stage}"
-        )
-        stored = self._stored[table.relation]
-        stored.high = max(stored.high, newest)
-        stored.tail += inserted
-        return inserted, bad
-
-    def _drop_stale(self, table: Table, keys: str) -> None:
-        """Drop from the stage what is older than the stored row; note whose rows are about to change."""
-        con, stage = self.warehouse.con, stage_name(table)
+        same = " and ".join(f"s.{quoted(name)} = f.{quoted(name)}" for name in table.key)
         parts = " union all ".join(
             f"select {keys}, profile_id, _position from {name} "
-            f"where ({keys}) in (select ({keys}) from {stage} where not _fresh)"
-            for name in (base_name(table), tail_name(table))
+            f"where ({keys}) in (select ({keys}) from {stage_name(table)} where not _fresh)"
+            for name in parts_of(table)
         )
-        con.execute(f"create or replace temp table found as {parts}")
-        same = " and ".join(f"s.{quoted(k)} = f.{quoted(k)}" for k in table.key)
-        con.execute(f"delete from {stage} s using found f where {same} and not s._fresh and s._seen < f._position")
-        if table.of_customers:
-            con.execute(
-                f"insert into touching select f.profile_id, min(s._committed_at) from found f join {stage} s on {same} "
-                f"where f.profile_id is not null group by f.profile_id"
+        found = f"select {keys}, max(profile_id) as _was, max(_position) as _at from ({parts}) group by {keys}"
+        return stage.fitted(
+            self.warehouse.arrow(
+                f"select {names} from {stage_name(table)} s left join ({found}) f on {same} "
+                "where s._fresh or f._at is null or s._seen >= f._at order by s._n"
             )
-            self.tagging.note_old(table, same)
+        )
 
-    def _quarantine(self, table: Table) -> None:
-        con, stage = self.warehouse.con, stage_name(table)
-        con.execute(
+    def _quarantine(self, bad: pa.Table) -> None:
+        """Keep aside what could not be decoded, with its reason."""
+        arriving = bad.select(["_n", "_bad"])
+        self.warehouse.con.execute(
             'insert into live.ringup.quarantine select raw.topic, raw."partition", raw."offset", s._bad, raw.key, '
-            f"raw.value, ? from {stage} s join raw on raw.n = s._n where s._bad is not null",
+            "raw.value, ? from arriving s join raw on raw.n = s._n",
             [datetime.now(UTC)],
         )
-        con.execute(f"delete from {stage} where _bad is not null")
+        del arriving
 
     def _quarantine_unknown(self, topics: set[str]) -> int:
         """Keep the changes of tables that no sources.yml declares; that is no error while a project grows."""
@@ -206,3 +210,26 @@ class Mirror:
             f"from raw where topic in ({names}) and value is not null",
             [datetime.now(UTC)],
         )
+
+
+def _newest_sql(table: Table) -> str:
+    """Of several changes of one key, the newest, fresh if the first of them was."""
+    keys = ", ".join(quoted(name) for name in table.key)
+    return (
+        f"select * replace (first_value(_fresh) over (partition by {keys} order by _n) as _fresh) "
+        f"from {stage_name(table)} "
+        f"qualify row_number() over (partition by {keys} order by _position desc, _n desc) = 1 order by _n"
+    )
+
+
+def _insert_sql(table: Table) -> str:
+    """Append the staged rows to the tail; of a deleted row the key stays."""
+    names = [quoted(column.name) for column in table.columns]
+    kept = ", ".join(
+        name if column.name in table.key else f"if(_deleted, null, {name})"
+        for name, column in zip(names, table.columns, strict=True)
+    )
+    return (
+        f"insert into {tail_name(table)} ({', '.join(names)}, profile_id, _position, _deleted) "
+        f"select {kept}, profile_id, _position, _deleted from {stage_name(table)}"
+    )

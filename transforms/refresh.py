@@ -5,7 +5,7 @@ The comparison is a net count of equal rows, so it is right for any grain; what 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,8 +15,10 @@ import pyarrow.compute as pc
 
 from transforms.changes import Candidate, Membership, Row, SegmentChange, TriggerFired
 from transforms.mirror import Applied
+from transforms.near import CLOCK, FEW, Near, comparable
 from transforms.project import Model, Project
-from transforms.scope import TOUCHED, kept_name
+from transforms.scope import TOUCHED, Scope, kept_name
+from transforms.stage import TOUCHED_ROWS
 from transforms.warehouse import Inbox, Warehouse, quoted
 
 BOOKKEEPING = ("_net", "_rows")
@@ -24,14 +26,15 @@ BOOKKEEPING = ("_net", "_rows")
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A model with what evaluating it needs."""
+    """A model with what evaluating it needs. `sources` are the source tables and the clock that it comes from."""
 
     model: Model
     sources: frozenset[str]
     compare: str
-    remove: str
-    add: str
+    remove: Callable[[], int]
+    add: Callable[[], int]
     inbox: Inbox
+    near: bool
 
 
 def compare_sql(kept: str, computed: str, columns: Iterable[str]) -> str:
@@ -54,9 +57,13 @@ having sum(_side) <> 0
 class Refresh:
     """Evaluates the continuous models for the touched profiles."""
 
-    def __init__(self, warehouse: Warehouse, project: Project, everyone_sql: str, asked: frozenset[str]) -> None:
+    def __init__(
+        self, warehouse: Warehouse, project: Project, scope: Scope, everyone_sql: str, asked: frozenset[str]
+    ) -> None:
         """`asked` names the models whose changes are wanted as candidates; others are only kept."""
         self._warehouse = warehouse
+        self._touched = scope.touched
+        self._near = Near(warehouse, project)
         self._everyone = everyone_sql
         self._asked = asked
         self._plans = tuple(self._plan(project))
@@ -67,86 +74,107 @@ class Refresh:
         for model in project.models:
             below = frozenset[str]().union(*(closure.get(name, frozenset()) for name in model.depends_on))
             if model.uses_clock:
-                below |= {"ringup.clock"}
-            closure[f"{model.schema}.{model.name}"] = below
+                below |= {CLOCK}
+            closure[model.relation] = below
             if model.materialized == "view":
                 continue
             yield self._planned(model, below)
 
     def _planned(self, model: Model, below: frozenset[str]) -> _Plan:
-        kept, arriving = kept_name(model), quoted(f"changed {model.schema}.{model.name}")
+        kept, arriving = kept_name(model), f"changed {model.relation}"
         columns = self._warehouse.columns(kept)
         names = ", ".join(quoted(name) for name in columns)
         compare = compare_sql(kept, model.sql, columns)
         inbox = Inbox(self._warehouse.arrow(f"from ({compare}) limit 0").schema)
-        self._warehouse.con.register(arriving.strip('"'), inbox)
+        self._warehouse.con.register(arriving, inbox)
         return _Plan(
             model,
             below,
             compare,
-            f"delete from {kept} where rowid in (select unnest(_rows[1:-_net]) from {arriving} where _net < 0)",
-            f"insert into {kept} select {names} from (select *, unnest(range(_net)) from {arriving} where _net > 0)",
+            self._warehouse.order(
+                f"delete from {kept} where rowid in "
+                f"(select unnest(_rows[1:-_net]) from {quoted(arriving)} where _net < 0)"
+            ),
+            self._warehouse.order(
+                f"insert into {kept} select {names} "
+                f"from (select *, unnest(range(_net)) from {quoted(arriving)} where _net > 0)"
+            ),
             inbox,
+            comparable(columns.values()),
         )
 
     def batch(self, applied: Applied) -> list[Candidate]:
         """Bring the models to the state of the mirror after a batch; returns what changed."""
         if applied.everyone:
-            self._touch_everyone()
-        elif not applied.rows:
+            self._touch_everyone(applied.touched)
+            return self._evaluate(applied.tables, near=False)
+        if not applied.touched.num_rows:
             return []
-        return self._evaluate(applied.tables)
+        self._touched.table = applied.touched
+        return self._evaluate(applied.tables, near=applied.touched.num_rows <= FEW)
+
+    def warm(self) -> None:
+        """Do all that an evaluation does, for nobody: the first of its kind takes half a second."""
+        self._near.begin()
+        for plan in self._plans:
+            self._near.changes(plan.model, None if plan.near else plan.compare)
 
     def sweep(self, now: datetime) -> list[Candidate]:
         """Move the clock to `now` and evaluate the models that read it, and what reads those, for everyone."""
         self._warehouse.con.execute("update live.ringup.clock set as_of = ?", [now])
-        self._touch_everyone(now)
-        return self._evaluate(frozenset({"ringup.clock"}))
+        self._touch_everyone(now=now)
+        return self._evaluate(frozenset({CLOCK}), near=False)
 
     def everything(self) -> None:
         """Evaluate every model for everyone; nothing fires from it."""
         self._touch_everyone()
+        self._near.forget_all()
         for plan in self._plans:
-            self._change(plan, ask=False)
+            self._change(plan, near=False, ask=False)
 
-    def _touch_everyone(self, now: datetime | None = None) -> None:
+    def _touch_everyone(self, touched: pa.Table | None = None, now: datetime | None = None) -> None:
+        """Everyone there is or was, and `touched` with its own times."""
         kept = " union ".join(f"select profile_id from {kept_name(plan.model)}" for plan in self._plans)
-        known = "select profile_id from temp.main.touched"
-        con = self._warehouse.con
-        self._warehouse.expect(con.execute(f"select count(*) from ({self._everyone})").fetchall()[0][0])
-        con.execute(
-            "create or replace temp table everyone as select profile_id from "
-            f"({self._everyone} union {kept} union {known}) where profile_id is not null"
-        )
-        con.execute("truncate temp.main.touched")
-        con.execute(
-            "insert into touched select profile_id, ?::timestamptz from everyone",
+        self._touched.table = TOUCHED_ROWS.empty_table() if touched is None else touched
+        everyone = self._warehouse.arrow(
+            f"select profile_id, coalesce(committed_at, ?::timestamptz) as committed_at "
+            f"from ({self._everyone} union {kept} union select profile_id from touched) "
+            "left join touched using (profile_id) where profile_id is not null",
             [now or datetime.now(UTC)],
         )
+        self._warehouse.expect(everyone.num_rows)
+        self._touched.table = everyone.cast(TOUCHED_ROWS)
 
-    def _evaluate(self, sources: frozenset[str]) -> list[Candidate]:
+    def _evaluate(self, sources: frozenset[str], *, near: bool) -> list[Candidate]:
+        """Evaluate what comes from these source tables. What changed for all, be it undone, is brought near again."""
         found: list[Candidate] = []
+        self._near.begin()
+        if not near:
+            self._near.forget(sources)
         for plan in self._plans:
             if plan.sources & sources:
-                found.extend(self._change(plan, ask=plan.model.name in self._asked))
+                found.extend(self._change(plan, near=near, ask=plan.model.name in self._asked))
         return found
 
-    def _change(self, plan: _Plan, *, ask: bool) -> Iterable[Candidate]:
-        changed = self._warehouse.arrow(plan.compare)
+    def _change(self, plan: _Plan, *, near: bool, ask: bool) -> Iterable[Candidate]:
+        """Compute a model for the touched profiles and change the kept rows that differ."""
+        if near:
+            changed = self._near.changes(plan.model, None if plan.near else plan.compare)
+        else:
+            changed = self._warehouse.arrow(plan.compare)
         if not changed.num_rows:
             return ()
         plan.inbox.table = changed
         if pc.min(changed["_net"]).as_py() < 0:
-            self._warehouse.changed(plan.remove)
-        self._warehouse.changed(plan.add)
-        if not ask:
-            return ()
-        touched = self._warehouse.con.execute("select profile_id, committed_at from temp.main.touched").fetchall()
-        return candidates(plan.model, changed, dict(touched))
+            plan.remove()
+        if pc.max(changed["_net"]).as_py() > 0:
+            plan.add()
+        return candidates(plan.model, changed, self._touched.table) if ask else ()
 
 
-def candidates(model: Model, changed: pa.Table, committed: Mapping[int, datetime]) -> Iterator[Candidate]:
-    """What the changed rows of a segment or trigger mean, oldest event first; `committed` is by profile."""
+def candidates(model: Model, changed: pa.Table, touched: pa.Table) -> Iterator[Candidate]:
+    """What the changed rows of a segment or trigger mean, oldest event first."""
+    committed = dict(zip(*(touched.column(name).to_pylist() for name in TOUCHED_ROWS.names), strict=True))
     before: dict[Any, Row] = {}
     after: dict[Any, Row] = {}
     trigger = model.kind == "trigger"

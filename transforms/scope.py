@@ -12,9 +12,10 @@ from collections.abc import Iterable
 import duckdb
 
 from ringup.errors import ProjectError
-from transforms.mirror import base_name, tail_name
+from transforms.names import base_name, tail_name
 from transforms.project import Model, Project, Table
-from transforms.warehouse import Warehouse, quoted
+from transforms.stage import TOUCHED_ROWS
+from transforms.warehouse import Inbox, Warehouse, quoted
 
 SCOPE = '"scope".'
 WHOLE = '"whole".'
@@ -37,6 +38,8 @@ class Scope:
     def __init__(self, warehouse: Warehouse, project: Project) -> None:
         self._con = warehouse.con
         self._warehouse = warehouse
+        self.touched = Inbox(TOUCHED_ROWS)
+        self._con.register("touched", self.touched)
         for catalog in ("scope", "whole"):
             self._con.execute(f"attach ':memory:' as {catalog}")
             self._con.execute(f"create schema {catalog}.ringup")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ ROW_GROUP = 20_480
 
 SMALL_BATCH = 2_000
 """Changes up to which one thread is faster than several."""
+
+TEMP = '"temp"."main".'
 
 IDLE_CHECKPOINT = 16 << 20
 """Bytes of write-ahead log from which a quiet moment is used for a checkpoint."""
@@ -61,6 +64,19 @@ class Inbox:
         return self.table.__arrow_c_stream__(requested_schema)
 
 
+def shown(con: duckdb.DuckDBPyConnection, view: str, kinds: Mapping[str, str], label: str) -> Inbox:
+    """An empty Arrow table of these columns that SQL sees as `view`, with just these types; `label` is its own name.
+
+    Arrow has no word for some of DuckDB's types, such as UUID; for all others the view's casts come to nothing.
+    """
+    typed = ", ".join(f"{quoted(name)}::{kind} as {quoted(name)}" for name, kind in kinds.items())
+    empty = ", ".join(f"null::{kind} as {quoted(name)}" for name, kind in kinds.items())
+    inbox = Inbox(con.sql(f"select {empty} limit 0").to_arrow_table().schema)
+    con.register(label, inbox)
+    con.execute(f"create {'temp ' if view.startswith(TEMP) else ''}view {view} as select {typed} from {quoted(label)}")
+    return inbox
+
+
 class Warehouse:
     """The state on disk, attached as `live` to an in-memory catalog, so that its row groups can be small.
 
@@ -70,6 +86,7 @@ class Warehouse:
     def __init__(self, path: Path, settings: Settings | None = None) -> None:
         self._settings = settings = settings or Settings()
         self._small = False
+        self._numbers = count()
         self.path = path
         self.con = duckdb.connect(":memory:")
         location = str(path).replace("'", "''")
@@ -155,10 +172,30 @@ class Warehouse:
             for partition, offset in partitions.items()
         }
 
-    def arrow(self, sql: str) -> pa.Table:
+    def arrow(self, sql: str, parameters: list[object] | None = None) -> pa.Table:
         """A query's whole result."""
         with warnings.catch_warnings(action="ignore"):  # `con.sql` would save a copy of the rows, but plan twice
-            return self.con.execute(sql).to_arrow_table()
+            return self.con.execute(sql, parameters or []).to_arrow_table()
+
+    def question(self, sql: str) -> Callable[[], pa.Table]:
+        """A query that is asked often: bound once, it costs less to run and to read than by `arrow`."""
+        answer: Callable[[], pa.Table] = self.con.sql(sql).to_arrow_table
+        return answer
+
+    def computation(self, sql: str) -> Callable[[], pa.Table]:
+        """A query that reads nothing but Arrow tables: DuckDB keeps the plan of such a prepared statement."""
+        run = self._prepared(sql)
+        return lambda: self.arrow(run)
+
+    def order(self, sql: str) -> Callable[[], int]:
+        """An insert or delete that is carried out often; gives the number of rows."""
+        run = self._prepared(sql)
+        return lambda: self.changed(run)
+
+    def _prepared(self, sql: str) -> str:
+        name = quoted(f"statement {next(self._numbers)}")
+        self.con.execute(f"prepare {name} as {sql}")
+        return f"execute {name}"
 
     def commit_positions(self, positions: Positions, changes: int) -> None:
         """Note, in the caller's transaction, that everything up to `positions` is in."""

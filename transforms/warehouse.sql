@@ -30,9 +30,5 @@ create table if not exists live.ringup.quarantine (
     quarantined_at timestamptz not null
 );
 
--- The profiles of the batch at hand, with the oldest commit that touched each; `touching` is what they come from.
-create temp table touched (profile_id bigint, committed_at timestamptz);
-create temp table touching (profile_id bigint, committed_at timestamptz);
-
 -- Identifiers whose profile changed in the batch at hand.
 create temp table moved (kind varchar, value varchar, profile_id bigint);

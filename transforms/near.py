@@ -1,0 +1,150 @@
+"""A few touched profiles' rows brought near: each relation is read once into memory, and all models are computed there.
+
+`scope` filters the stored tables wherever a model reads one, and DuckDB plans such a statement anew each time, which
+takes far longer than a few profiles' rows do. But it keeps the plan of a prepared statement that reads nothing but
+Arrow tables. So a small batch fetches the rows of each relation once, and the models run in the catalog `near`, where
+Arrow tables have the same names. What is the same for all customers stays near until it changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.project import Model, Project
+from transforms.scope import SCOPE, TOUCHED, kept_name
+from transforms.warehouse import Inbox, Warehouse, quoted, shown
+
+NEAR = '"near".'
+CLOCK = "ringup.clock"
+
+FEW = 500
+"""Profiles up to which bringing their rows near is faster than filtering in place."""
+
+
+class Near:
+    """The catalog `near`. A pass begins with `begin`; then the models are computed in their order."""
+
+    def __init__(self, warehouse: Warehouse, project: Project) -> None:
+        self._warehouse, self._con = warehouse, warehouse.con
+        self._con.execute("attach ':memory:' as near")
+        self._shelves: dict[str, Inbox] = {}
+        self._fetch: dict[str, Callable[[], pa.Table]] = {}
+        self._compute: dict[str, Callable[[], pa.Table]] = {}
+        self._kept: dict[str, Callable[[], pa.Table]] = {}
+        self._there: set[str] = set()
+        self._sources = _sources(project)
+        self._for_all = {CLOCK} | _same_for_all(project)
+        self._reads: dict[str, frozenset[str]] = {
+            table.relation: frozenset({table.relation}) for table in project.tables
+        }
+        self._shelve(CLOCK)
+        for table in project.tables:
+            self._shelve(table.relation)
+        for model in project.models:
+            self._show(model)
+
+    def _show(self, model: Model) -> None:
+        """Let the catalog have the model: as a shelf where its rows are brought, else as the view that it is."""
+        relation = model.relation
+        if model.materialized != "view" or relation in self._for_all:
+            self._reads[relation] = frozenset({relation})
+            self._shelve(relation)
+        else:
+            below = frozenset[str]().union(*(self._reads[name] for name in model.depends_on if name in self._reads))
+            self._reads[relation] = below | (frozenset({CLOCK}) if model.uses_clock else frozenset())
+            schema, name = quoted("near", model.schema), quoted("near", model.schema, model.name)
+            self._con.execute(f"create schema if not exists {schema}")
+            self._con.execute(f"create view {name} as {near_sql(model)}")
+        if model.materialized != "view":
+            self._compute[relation] = self._warehouse.computation(near_sql(model))
+            self._kept[relation] = self._warehouse.question(
+                f"select *, rowid as _row from {kept_name(model)} where {TOUCHED}"
+            )
+
+    def _shelve(self, relation: str) -> None:
+        name = relation.split(".", 1)
+        scoped = quoted("scope", *name)
+        self._con.execute(f"create schema if not exists {quoted('near', name[0])}")
+        kinds = self._warehouse.columns(scoped)
+        self._shelves[relation] = shown(self._con, quoted("near", *name), kinds, f"near {relation}")
+        self._fetch[relation] = self._warehouse.question(f"from {scoped}")
+
+    def begin(self) -> None:
+        """Other profiles are touched now; of what was brought near, only what is the same for all is of use."""
+        self._there &= self._for_all
+
+    def forget(self, changed: Iterable[str]) -> None:
+        """These source tables, or the clock, changed for everyone: what comes from them is brought near again."""
+        changed = set(changed)
+        self._there -= {relation for relation in self._there if self._sources[relation] & changed}
+
+    def forget_all(self) -> None:
+        """Anything may have changed."""
+        self._there = set()
+
+    def changes(self, model: Model, compare: str | None = None) -> pa.Table:
+        """The model's rows for the touched profiles against the kept ones, as `net_changes` says.
+
+        `compare` is the SQL to compare with where the rows are not `comparable` in memory.
+        """
+        needed = frozenset[str]().union(*(self._reads.get(name, frozenset()) for name in model.depends_on))
+        for relation in (needed | (frozenset({CLOCK}) if model.uses_clock else frozenset())) - self._there:
+            self._bring(relation, self._fetch[relation]())
+        computed = self._compute[model.relation]()
+        self._bring(model.relation, computed)
+        if compare is not None:
+            return self._warehouse.arrow(compare)
+        return net_changes(self._kept[model.relation](), computed)
+
+    def _bring(self, relation: str, rows: pa.Table) -> None:
+        self._shelves[relation].table = rows
+        self._there.add(relation)
+
+
+def near_sql(model: Model) -> str:
+    """The model's SQL over the rows that were brought near."""
+    return model.sql.replace(SCOPE, NEAR)
+
+
+def comparable(kinds: Iterable[str]) -> bool:
+    """Whether rows of these DuckDB types can be compared in memory: nested values cannot."""
+    return not any(kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION", "VARIANT")) for kind in kinds)
+
+
+def net_changes(kept: pa.Table, computed: pa.Table) -> pa.Table:
+    """Rows with their net count in `_net`: below 0 kept and not computed, above 0 computed and not kept.
+
+    `kept` has the columns of `computed` and `_row`; `_rows` are those of the equal kept rows.
+    """
+    names = computed.column_names
+    sides = [
+        kept.append_column("_side", pa.array([-1] * kept.num_rows, pa.int64())),
+        computed.append_column("_row", pa.nulls(computed.num_rows, pa.int64())).append_column(
+            "_side", pa.array([1] * computed.num_rows, pa.int64())
+        ),
+    ]
+    both = pa.concat_tables(sides)
+    grouped = both.group_by(names, use_threads=False).aggregate([("_side", "sum"), ("_row", "list")])
+    changed = grouped.filter(pc.not_equal(grouped.column("_side_sum"), 0))
+    return changed.select([*names, "_side_sum", "_row_list"]).rename_columns([*names, "_net", "_rows"])
+
+
+def _sources(project: Project) -> dict[str, frozenset[str]]:
+    """The source tables, and the clock, that each relation comes from."""
+    found = {table.relation: frozenset({table.relation}) for table in project.tables} | {CLOCK: frozenset({CLOCK})}
+    for model in project.models:
+        below = frozenset[str]().union(*(found.get(name, frozenset()) for name in model.depends_on))
+        found[model.relation] = below | (frozenset({CLOCK}) if model.uses_clock else frozenset())
+    return found
+
+
+def _same_for_all(project: Project) -> set[str]:
+    """The tables, and the views over nothing but such tables, whose rows are no customer's."""
+    same = {table.relation for table in project.tables if not table.of_customers}
+    for model in project.models:
+        if model.materialized == "view" and not model.uses_clock and same.issuperset(model.depends_on):
+            same.add(model.relation)
+    return same
