@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from activations.rules.known import known
 from activations.rules.when import when
-from activations.types import Decision
+from activations.types import Decision, Verdict
 from transforms.changes import Candidate, TriggerFired
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def event_id_of(candidate: Candidate) -> str:
 
 def decide(candidate: Candidate, activation: ActivationSpec, *, snapshot: bool, now: datetime) -> Decision:
     """Judge one candidate by every rule of one activation. `snapshot` says that the batch is no news."""
-    rules = (when(kind_of(candidate), activation.when), known(snapshot))
+    rules = _judged(kind_of(candidate), activation.when, snapshot)
     return Decision(
         activation=activation.name,
         profile_id=candidate.profile_id,
@@ -37,3 +38,9 @@ def decide(candidate: Candidate, activation: ActivationSpec, *, snapshot: bool, 
         rules=rules,
         at=now,
     )
+
+
+@lru_cache(maxsize=64)
+def _judged(kind: str, wanted: str, snapshot: bool) -> tuple[Verdict, ...]:
+    """The verdicts of the rules that look at nothing of the candidate's own; the same values are the same object."""
+    return when(kind, wanted), known(snapshot)

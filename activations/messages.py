@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -24,6 +25,7 @@ def encode(message: Mapping[str, Any]) -> str:
         return orjson.dumps(_narrowed(message), default=_exact, option=OPTIONS).decode()
 
 
+@lru_cache(maxsize=1024)  # a message names the same moments several times, and so do those of one batch
 def instant(at: datetime) -> str:
     """A time as messages carry it: ISO 8601 with microseconds, in UTC where it has a zone."""
     if at.tzinfo is None:

@@ -81,7 +81,8 @@ class Outbox:
     def append(self, decisions: Sequence[Decision], deliveries: Sequence[Delivery]) -> list[Delivery]:
         """Add them, and return the deliveries that are new, numbered. One that is in the outbox already is left out."""
         if decisions:
-            rules = [_rules(decision) for decision in decisions]
+            written: dict[int, str] = {}
+            rules = [written.get(id(d.rules)) or written.setdefault(id(d.rules), _rules(d)) for d in decisions]
             moments = [decision.at for decision in decisions]
             self._insert("decisions", _table(DECISIONS, decisions, rules=rules, decided_at=moments))
         new = [replace(delivery, seq=self._seq + n) for n, delivery in enumerate(self._unknown(deliveries), start=1)]

@@ -36,7 +36,8 @@ class Engine:
                 log.info("building again, since their SQL changed: %s", ", ".join(m.name for m in scope.rebuilt))
                 with self.warehouse.transaction():
                     self.refresh.everything()
-            self.refresh.warm()
+            if self.ready:
+                self.refresh.warm()
         except BaseException:
             self.warehouse.close()
             raise
