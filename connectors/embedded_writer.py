@@ -80,12 +80,17 @@ def connect(path: Path) -> sqlite3.Connection:
         con.executescript(_SCHEMA)
     except sqlite3.DatabaseError as error:
         con.close()
-        raise LogError(
-            f"the log cannot be opened: {error}",
-            mend="restore it from a backup, or delete the whole state folder: then the sources are read anew",
-            where=str(path),
-        ) from error
+        raise unreadable(path, error) from error
     return con
+
+
+def unreadable(path: Path, error: sqlite3.DatabaseError) -> LogError:
+    """What to do about a log that is damaged."""
+    return LogError(
+        f"the log cannot be opened: {error}",
+        mend="restore it from a backup, or delete the whole state folder: then the sources are read anew",
+        where=str(path),
+    )
 
 
 def _lock(path: Path, patience: float) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -31,10 +31,12 @@ def error(problem: RingupError, *, as_json: bool = False) -> None:
 
 def status(answer: Mapping[str, Any]) -> None:
     """What the pipeline is doing, a line for each figure."""
-    console.print(_pairs({name: _count(value) for name, value in answer.items() if name not in ("rows", "outbox")}))
+    apart = ("outdated", "outbox", "rows")
+    console.print(_pairs({name: _count(value) for name, value in answer.items() if name not in apart}))
     for title, block in (("Messages in the outbox", "outbox"), ("Rows of the models", "rows")):
         console.print(Text(f"\n{title}", style="bold"))
         console.print(_pairs({name: _count(value) for name, value in answer[block].items()}))
+    _outdated(answer["outdated"])
 
 
 def profile(answer: Mapping[str, Any] | None, profile_id: int) -> None:
@@ -53,6 +55,7 @@ def profile(answer: Mapping[str, Any] | None, profile_id: int) -> None:
         line.append(f"{message['state']:9} ", style="green" if message["state"] == "delivered" else "yellow")
         line.append(message["body"]["data"]["text"], style="not dim")
         console.print(line, soft_wrap=True)
+    _outdated(answer["outdated"])
 
 
 def proof(answer: Mapping[str, Any]) -> None:
@@ -73,6 +76,12 @@ def proof(answer: Mapping[str, Any]) -> None:
                 console.print(Text.assemble((f"{side:9} ", "red" if side == "kept" else "green"), values))
     style = "bold red" if answer["differ"] else "bold green"
     console.print(Text(f"\n{answer['differ']:,} rows differ", style=style))
+
+
+def _outdated(models: Sequence[str]) -> None:
+    if models:
+        words = f"\nChanged since the last run: {', '.join(models)}. Rows are shown as they were; "
+        console.print(Text(f"{words}`ringup run` computes them anew.", style="yellow"), soft_wrap=True)
 
 
 def _rows(name: str, rows: Any) -> None:

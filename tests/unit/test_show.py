@@ -8,6 +8,13 @@ import pytest
 
 from ringup import show
 
+STATUS: dict[str, Any] = {
+    "state": "live",
+    "lag": 12345,
+    "outdated": [],
+    "outbox": {"delivered": 7},
+    "rows": {"customers": 2469},
+}
 MESSAGE = {
     "delivery_id": "msg_1",
     "activation": "thank_you",
@@ -19,12 +26,21 @@ MESSAGE = {
 
 def test_status_is_a_line_for_each_figure(capsys: pytest.CaptureFixture[str]) -> None:
     """State, counts with separators, messages by fate, and the rows of each model."""
-    show.status({"state": "live", "lag": 12345, "rows": {"customers": 2469}, "outbox": {"delivered": 7}})
+    show.status(STATUS)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["state", "live"] in lines
     assert ["lag", "12,345"] in lines
     assert ["delivered", "7"] in lines
     assert ["customers", "2,469"] in lines
+    assert not any("Changed" in line for line in lines)
+
+
+def test_models_that_changed_while_nothing_ran_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever reads rows of an older SQL is told so, and what computes them anew."""
+    show.status({**STATUS, "outdated": ["customers", "regulars"]})
+    assert "Changed since the last run: customers, regulars." in capsys.readouterr().out
+    show.profile({"profile_id": 1, "marts": {}, "segments": {}, "outdated": ["regulars"], "messages": []}, 1)
+    assert "`ringup run` computes them anew" in capsys.readouterr().out
 
 
 def test_a_profile_shows_traits_segments_and_messages(capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,6 +49,7 @@ def test_a_profile_shows_traits_segments_and_messages(capsys: pytest.CaptureFixt
         "profile_id": 12345,
         "marts": {"customers": {"profile_id": 12345, "tier": None, "consent": True}},
         "segments": {"regulars": [{"orders": 5}, {"orders": 6}]},
+        "outdated": [],
         "messages": [MESSAGE],
     }
     show.profile(answer, 12345)
