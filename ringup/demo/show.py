@@ -124,7 +124,7 @@ def _accounted(result: DemoResult) -> Text:
 
 def _proved(result: DemoResult) -> Text:
     if result.prove_rows_differ is None:
-        return Text("not asked: `ringup run` was not live, or did not answer", style="bold red")
+        return Text("not asked: `ringup run` did not answer", style="bold red")
     if result.prove_rows_differ:
         return Text(f"NO: {result.prove_rows_differ:,} rows differ", style="bold red")
     return Text(f"yes: 0 rows differ in {result.proved_models} models", style="green")
