@@ -36,13 +36,18 @@ class Order:
 class SourceState:
     """What a source is doing since when (ISO 8601, UTC), and why and what would mend it where that is not good.
 
-    `state` is one of starting, snapshot, streaming, restarting, waiting (for its database), failed.
+    `state` is one of starting, snapshot, streaming, restarting, waiting (for its database), failed, stopped.
     """
 
     state: str
-    since: str
+    since: str | None = None
     cause: str | None = None
     mend: str | None = None
+
+
+def since_now(state: str, cause: str | None = None, mend: str | None = None) -> SourceState:
+    """What a source is doing from this moment on."""
+    return SourceState(state, datetime.now(UTC).isoformat(timespec="milliseconds"), cause, mend)
 
 
 class Board:
@@ -62,8 +67,7 @@ class Board:
             known = self._states.get(source)
             if known is not None and (known.state, known.cause) == (state, cause):
                 return
-            now = datetime.now(UTC).isoformat(timespec="milliseconds")
-            self._states[source] = SourceState(state, now, cause, mend)
+            self._states[source] = since_now(state, cause, mend)
             fresh = self._path.with_suffix(".new")
             fresh.write_text(json.dumps({name: asdict(said) for name, said in self._states.items()}, indent=2))
             fresh.replace(self._path)

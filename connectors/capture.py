@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 import connectors
-from connectors.board import FAILED, Order, SourceState, read_board
+from connectors.board import FAILED, Order, SourceState, read_board, since_now
 from connectors.postgres import SourceUnreachable, prepare
 from connectors.sources import Source, resolve
 from ringup.errors import CaptureError
@@ -39,6 +39,7 @@ class Capture:
         self._log = self._state / "logs" / "capture.log"
         self._board = self._state / "capture.json"
         self._process: subprocess.Popen[str] | None = None
+        self._meanwhile = since_now("starting")
         self._started = 0.0
         self._deaths = 0
         self._due: float | None = None
@@ -60,7 +61,7 @@ class Capture:
                 for done in prepare(config):
                     log.info("%s: %s", name, done)
             except SourceUnreachable as error:
-                log.warning("%s: waiting for the database: %s", name, error)
+                log.info("%s: waiting for the database: %s", name, error)
         self._spawn()
 
     def check(self) -> None:
@@ -83,17 +84,21 @@ class Capture:
                     mend=f"see {self._log}",
                 )
             log.warning("the capture process ended with %s and is started again", _manner(status))
+            self._board.unlink(missing_ok=True)
+            self._meanwhile = since_now("restarting", f"the capture process ended with {_manner(status)}")
             self._due = now + min(0.5 * (2 ** (self._deaths - 1) - 1), _LONGEST_PAUSE)
         if now >= self._due:
             self._spawn()
 
     def states(self) -> Mapping[str, SourceState]:
-        """What each source is doing, by name."""
-        return read_board(self._board)
+        """What each source is doing, by name; from any thread."""
+        said = {} if self._process is None else read_board(self._board)
+        return {source.name: said.get(source.name, self._meanwhile) for source in self._sources}
 
     def stop(self) -> None:
         """End the process in order and wait for it."""
         process, self._process = self._process, None
+        self._meanwhile = since_now("stopped")
         if process is None:
             return
         _close(process.stdin)
@@ -123,7 +128,7 @@ class Capture:
                 env={**os.environ, "PYTHONPATH": path},
                 start_new_session=True,
             )
-        self._started, self._due = time.monotonic(), None
+        self._started, self._due, self._meanwhile = time.monotonic(), None, since_now("starting")
         stdin = self._process.stdin
         if stdin is not None:
             try:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import duckdb
 
+from connectors.board import SourceState
 from connectors.embedded_rest import left_over
 from connectors.sources import load_sources
 from ringup.config import Config
@@ -76,6 +77,7 @@ def status(config: Config) -> dict[str, Any]:
         prefixes = [source.prefix for source in sources]
         return {
             "state": "stopped",
+            "sources": {source.name: asdict(SourceState("stopped")) for source in sources},
             "lag": left_over(config.state_folder / "log.db", state.warehouse.positions(), prefixes),
             **Metrics().snapshot(),
             "waiting": {},

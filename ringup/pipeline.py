@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -14,6 +16,7 @@ from activations.dispatch import Dispatcher
 from activations.outbox import pending
 from activations.plan import plan
 from activations.templates import check_messages
+from connectors.board import SourceState
 from connectors.capture import Capture
 from connectors.embedded import EmbeddedLog
 from connectors.log import Batch
@@ -32,6 +35,9 @@ log = logging.getLogger(__name__)
 
 IDLE_WAIT = 0.1
 """Seconds to wait for changes before looking after the house: sweeps, receipts, the capture process."""
+
+LOOK_EVERY = 0.1
+"""Seconds between two looks at what the sources are doing."""
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -59,6 +65,8 @@ class Pipeline:
         )
         self.questions = Questions(self.engine.warehouse.reader(), self.project)
         self._swept: dict[str, datetime] = {}
+        self._looked = 0.0
+        self._told: Mapping[str, SourceState] = {}
 
     def run(self, stop: threading.Event, on_change: Callable[[str], None] = lambda state: None) -> None:
         """Take in, decide and send until `stop` is set; then finish what is under way and release everything."""
@@ -66,13 +74,12 @@ class Pipeline:
             self.log.seek(self.engine.warehouse.positions())
             self.capture.start()
             self.dispatcher.start()
-            self._become("live" if self.engine.ready else "bootstrapping", on_change)
             while not stop.is_set():
                 self.capture.check()
+                self._look(on_change)
                 batch = self.log.read(self.config.pipeline.max_batch, IDLE_WAIT)
                 if not self.engine.ready and self.log.bootstrapped and (batch is None or not batch.snapshot):
                     self.engine.start(datetime.now(UTC))
-                    self._become("live", on_change)
                 if batch is not None:
                     self._take(batch)
                 else:
@@ -83,6 +90,19 @@ class Pipeline:
         finally:
             self._become("stopping", on_change)
             self._close()
+
+    def _look(self, on_change: Callable[[str], None]) -> None:
+        """See what the sources are doing, and say what is new."""
+        if time.monotonic() - self._looked < LOOK_EVERY:
+            return
+        self._looked = time.monotonic()
+        sources = self.capture.states()
+        for name, said in sources.items():
+            if said.cause and said != self._told.get(name):
+                log.warning("%s is %s: %s", name, said.state, said.cause)
+        self._told = sources
+        if (now := standing(sources, ready=self.engine.ready)) != self.state:
+            self._become(now, on_change)
 
     def _become(self, state: str, on_change: Callable[[str], None]) -> None:
         log.info("state: %s", state)
@@ -138,10 +158,11 @@ class Pipeline:
         """What the run is doing: state, lag, counts."""
         return {
             "state": self.state,
+            "sources": {name: asdict(said) for name, said in self.capture.states().items()},
             "lag": self.log.lag(),
             **self.metrics.snapshot(),
-            **self.questions.counts(),
             "waiting": self.dispatcher.waiting(),
+            **self.questions.counts(),
         }
 
     def profile(self, profile_id: int) -> dict[str, Any] | None:
@@ -151,3 +172,13 @@ class Pipeline:
     def prove(self) -> ProofReport:
         """Compare both clocks at the last committed batch, while the run goes on."""
         return self.questions.prove()
+
+
+def standing(sources: Mapping[str, SourceState], *, ready: bool) -> str:
+    """How a run stands, in a word or two: `live` when the models are computed and every source is followed."""
+    waiting = [name for name, said in sources.items() if said.state == "waiting"]
+    if waiting:
+        return f"waiting for {', '.join(waiting)}"
+    if not ready:
+        return "bootstrapping"
+    return "live" if all(said.state == "streaming" for said in sources.values()) else "catching up"

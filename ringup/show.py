@@ -31,8 +31,10 @@ def error(problem: RingupError, *, as_json: bool = False) -> None:
 
 def status(answer: Mapping[str, Any]) -> None:
     """What the pipeline is doing, a line for each figure."""
-    apart = ("outdated", "outbox", "rows")
+    apart = ("sources", "outdated", "outbox", "rows")
     console.print(_pairs({name: _count(value) for name, value in answer.items() if name not in apart}))
+    console.print(Text("\nSources", style="bold"))
+    console.print(_pairs({name: _source(said) for name, said in answer["sources"].items()}))
     for title, block in (("Messages in the outbox", "outbox"), ("Rows of the models", "rows")):
         console.print(Text(f"\n{title}", style="bold"))
         console.print(_pairs({name: _count(value) for name, value in answer[block].items()}))
@@ -97,6 +99,11 @@ def _pairs(row: Mapping[str, Any]) -> Table:
     for name, value in row.items():
         table.add_row(name, _value(value))
     return table
+
+
+def _source(said: Mapping[str, Any]) -> str:
+    """A source's state, and below it why and what to do."""
+    return "\n".join(filter(None, [said["state"], said["cause"], said["mend"]]))
 
 
 def _count(value: Any) -> str:

@@ -9,7 +9,11 @@ import pytest
 from ringup import show
 
 STATUS: dict[str, Any] = {
-    "state": "live",
+    "state": "waiting for crm",
+    "sources": {
+        "pos": {"state": "streaming", "since": "2026-03-01T12:00:00.000+00:00", "cause": None, "mend": None},
+        "crm": {"state": "waiting", "since": None, "cause": "it does not answer", "mend": "start the database"},
+    },
     "lag": 12345,
     "outdated": [],
     "outbox": {"delivered": 7},
@@ -25,10 +29,13 @@ MESSAGE = {
 
 
 def test_status_is_a_line_for_each_figure(capsys: pytest.CaptureFixture[str]) -> None:
-    """State, counts with separators, messages by fate, and the rows of each model."""
+    """State, sources with what is wrong and its mend, counts with separators, messages by fate, rows of each model."""
     show.status(STATUS)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["state", "live"] in lines
+    assert ["state", "waiting", "for", "crm"] in lines
+    assert ["pos", "streaming"] in lines
+    crm = lines.index(["crm", "waiting"])
+    assert lines[crm + 1 : crm + 3] == [["it", "does", "not", "answer"], ["start", "the", "database"]]
     assert ["lag", "12,345"] in lines
     assert ["delivered", "7"] in lines
     assert ["customers", "2,469"] in lines
