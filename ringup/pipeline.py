@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -109,9 +110,17 @@ class Pipeline:
         self.state = state
         on_change(state)
 
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All of it or nothing, with the receipts that came meanwhile; those of a rollback come again."""
+        with self.engine.warehouse.transaction():
+            self.engine.outbox.record(self.dispatcher.receipts())
+            yield
+        self.dispatcher.recorded()
+
     def _take(self, batch: Batch) -> None:
         """One batch, one transaction; what it decided is sent when that is durable."""
-        with self.engine.warehouse.transaction():
+        with self._transaction():
             candidates, changes, quarantined = self.engine.apply(batch)
             decided = self._decide(candidates, snapshot=batch.snapshot)
         self.dispatcher.submit(decided)
@@ -124,24 +133,23 @@ class Pipeline:
         sweeps = self.engine.refresh.sweeps
         if not any(now - self._swept.get(name, LONG_AGO) >= (every or timedelta.max) for name, every in sweeps.items()):
             return
-        with self.engine.warehouse.transaction():
+        with self._transaction():
             decided = self._decide(self.engine.refresh.sweep(now), snapshot=False)
         self.dispatcher.submit(decided)
         self._swept = dict.fromkeys(sweeps, now)
 
     def _decide(self, candidates: Iterable[Candidate], *, snapshot: bool) -> list[Any]:
-        """Decide, and write decisions, deliveries and the receipts that came meanwhile, in the caller's transaction."""
+        """Decide, and write decisions and deliveries, in the caller's transaction."""
         now = datetime.now(UTC)
         decisions, deliveries = plan(candidates, self.project.activations, snapshot=snapshot, now=now)
-        self.engine.outbox.record(self.dispatcher.receipts())
         return self.engine.outbox.append(decisions, deliveries)
 
     def _quiet(self) -> None:
         """A moment without changes: write receipts, fold tails in, keep the files small."""
         warehouse = self.engine.warehouse
-        if receipts := self.dispatcher.receipts():
-            with warehouse.transaction():
-                self.engine.outbox.record(receipts)
+        if self.dispatcher.receipts():
+            with self._transaction():
+                pass
         if self.engine.ready:
             compact(warehouse, self.engine.mirror)
             warehouse.tidy()

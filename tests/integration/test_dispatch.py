@@ -67,13 +67,15 @@ def port_that_is_free() -> int:
 
 
 def test_a_submitted_delivery_arrives_and_its_receipt_comes_back() -> None:
-    """The receipt names the delivery, and can be drained once for the ledger."""
+    """The receipt names the delivery, and is there for the ledger until it is recorded."""
     with HttpReceiver() as receiver, dispatching(receiver.url) as (dispatcher, receipts):
         dispatcher.submit([delivery(1)])
         [receipt] = finals(receipts, 1)
         assert (receipt.delivery_id, receipt.seq, receipt.state) == (delivery(1).delivery_id, 1, "delivered")
         assert (receipt.attempt, receipt.status, receipt.detail) == (1, 200, "200 OK")
         assert dispatcher.receipts() == [receipt]
+        assert dispatcher.receipts() == [receipt]
+        dispatcher.recorded()
         assert dispatcher.receipts() == []
         assert dispatcher.waiting() == {"till": 0}
 
@@ -230,6 +232,7 @@ def test_memory_is_bounded_and_the_outbox_holds_the_rest(tmp_path: Path) -> None
                 [], [delivery(number + n, profile_id=n % 7) for n in range(1, 101)] if number < 500 else []
             )
             con.execute("commit")
+            dispatcher.recorded()
             number += len(new)
             dispatcher.submit(new)
             dispatcher.refill(partial(outbox.pending, con))

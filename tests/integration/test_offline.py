@@ -12,36 +12,24 @@ from ringup import offline
 from ringup.config import Config, load_config
 from ringup.engine import Engine
 from ringup.errors import ProjectError, WarehouseError
-from ringup.init import start_project
-from tests.shop import COMMITTED, batch, change
+from tests.shop import COMMITTED, batch
+from tests.starter_log import END_OF_SNAPSHOT, customer, order
 from transforms.project import load_project
 
-CUSTOMERS, ORDERS = "shop.public.customers", "shop.public.orders"
-ANN = {"customer_id": 1, "first_name": "Ann", "email": None}
+SNAPSHOT = [*(order(n, 1) for n in range(5)), customer(1, "Ann")]
 
 
-def ordered(number: int) -> tuple[str, str]:
-    """An order of Ann's, as a snapshot has it."""
-    row = {"order_id": number, "customer_id": 1, "total": "2.50", "ordered_at": None}
-    return ORDERS, change("r", None, row, 9)
-
-
-RECORDS = [*map(ordered, range(5)), (CUSTOMERS, change("r", None, ANN, 8))]
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+@pytest.fixture
+def config(folder: Path) -> Config:
     """A project that ran until its first snapshot was in: Ann, with five orders, and one order more in the log."""
-    folder = tmp_path_factory.mktemp("offline") / "my-shop"
-    start_project(folder)
     config = load_config(folder, {}, channels=False)
     engine = Engine(config.state_folder / "live.duckdb", load_project(config.dbt_folder, config.state_folder / "dbt"))
     with engine.warehouse.transaction():
-        engine.apply(batch(RECORDS, snapshot=True))
+        engine.apply(batch([(topic, value) for topic, _, value in SNAPSHOT], snapshot=True))
     engine.start(COMMITTED)
     engine.close()
     with EmbeddedLogWriter(config.state_folder / "log.db") as log:
-        log.append((topic, None, value) for topic, value in [*RECORDS, ("shop.notifications", "{}"), ordered(5)])
+        log.append([*SNAPSHOT, END_OF_SNAPSHOT, order(5, 1)])
     return config
 
 
@@ -64,18 +52,18 @@ def test_the_state_answers(config: Config) -> None:
     assert kept(config) == before
 
 
-def test_a_run_that_did_not_get_far_says_so(config: Config, tmp_path: Path) -> None:
+def test_a_run_that_did_not_get_far_says_so(folder: Path) -> None:
     """A state without the first snapshots has nothing to compare; one that was only begun has nothing to say."""
-    begun = config.model_copy(update={"state": tmp_path})
-    (tmp_path / "dbt").symlink_to(config.state_folder / "dbt")
-    Engine(tmp_path / "live.duckdb", load_project(config.dbt_folder, tmp_path / "dbt")).close()
-    assert offline.status(begun)["rows"] == {"order_placed": 0, "regulars": 0}
+    config = load_config(folder, {}, channels=False)
+    state = config.state_folder / "live.duckdb"
+    Engine(state, load_project(config.dbt_folder, config.state_folder / "dbt")).close()
+    assert offline.status(config)["rows"] == {"order_placed": 0, "regulars": 0}
     with pytest.raises(WarehouseError, match="first snapshots are not in yet"):
-        offline.prove(begun)
-    (tmp_path / "live.duckdb").unlink()
-    duckdb.connect(tmp_path / "live.duckdb").close()
+        offline.prove(config)
+    state.unlink()
+    duckdb.connect(state).close()
     with pytest.raises(WarehouseError, match="did not get far enough") as caught:
-        offline.status(begun)
+        offline.status(config)
     assert "ringup run" in caught.value.mend
 
 
