@@ -121,10 +121,11 @@ class Pipeline:
     def _take(self, batch: Batch) -> None:
         """One batch, one transaction; what it decided is sent when that is durable."""
         with self._transaction():
-            candidates, changes, quarantined = self.engine.apply(batch)
+            candidates, _, quarantined = self.engine.apply(batch)
             decided = self._decide(candidates, snapshot=batch.snapshot)
         self.dispatcher.submit(decided)
         self.log.acknowledge(batch.positions)
+        changes = batch.records.num_rows - batch.records.column("value").null_count  # a tombstone repeats a delete
         self.metrics.batch(changes=changes, quarantined=quarantined, torn=batch.torn, messages=len(decided))
 
     def _sweep(self) -> None:

@@ -18,7 +18,7 @@ from ringup.pipeline import Pipeline
 from tests.debezium import Record, begin, end
 from tests.http_receiver import HttpReceiver
 from tests.outgoing import SECRET
-from tests.starter_log import END_OF_SNAPSHOT, customer, order
+from tests.starter_log import CUSTOMERS, END_OF_SNAPSHOT, customer, order
 
 
 class Steps:
@@ -89,3 +89,14 @@ def test_receipts_of_a_transaction_that_failed_are_written_by_the_next(
         pipeline._quiet()
         assert steps.delivered() == 2
         assert len(receiver.ids()) == len(set(receiver.ids())) == 2
+
+
+def test_changes_are_those_of_the_batch(folder: Path) -> None:
+    """Orders whose customer comes after them are computed again, but count once; a tombstone is no change."""
+    with stepping(folder) as (steps, _):
+        before = steps.pipeline.metrics.snapshot()["changes"]
+        steps.pipeline._take(steps.changed(order(1, 7, "c", 16), order(2, 7, "c", 24)))
+        steps.pipeline._take(steps.changed(customer(7, "Bob", "c", 32), (CUSTOMERS, None, None)))
+        assert steps.pipeline.questions.profile(7) is None
+        assert steps.pipeline.metrics.snapshot()["changes"] - before == 3
+        assert steps.pipeline.questions.counts()["rows"]["order_placed"] == 2
