@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 FAILED = 3
 """Exit status of the capture process when a restart cannot mend it; the board says why."""
@@ -69,8 +72,11 @@ class Board:
                 return
             self._states[source] = since_now(state, cause, mend)
             fresh = self._path.with_suffix(".new")
-            fresh.write_text(json.dumps({name: asdict(said) for name, said in self._states.items()}, indent=2))
-            fresh.replace(self._path)
+            try:
+                fresh.write_text(json.dumps({name: asdict(said) for name, said in self._states.items()}, indent=2))
+                fresh.replace(self._path)
+            except OSError as error:  # a full disk, say: what it stands for goes on, or fails by itself
+                log.warning("what the sources are doing cannot be written: %s", error)
 
 
 def read_board(path: Path) -> dict[str, SourceState]:

@@ -139,7 +139,7 @@ class Capture:
 
     def _failure(self) -> CaptureError:
         failed = {name: said for name, said in self.states().items() if said.state == "failed"}
-        words = "; ".join(f"{name}: {said.cause}" for name, said in failed.items())
+        words = "; ".join(f"{name}: {said.cause}" for name, said in failed.items()) or _last_line(self._log)
         mends = [said.mend for said in failed.values() if said.mend]
         return CaptureError(f"the capture stopped: {words}", mend=mends[0] if mends else f"see {self._log}")
 

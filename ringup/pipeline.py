@@ -160,8 +160,8 @@ class Pipeline:
         for step in (self.capture.stop, self.dispatcher.stop, self._quiet, self.log.close, self.engine.close):
             try:
                 step()
-            except Exception:
-                log.exception("while stopping")
+            except Exception as error:
+                log.exception("while stopping: %s", error)
 
     def status(self) -> dict[str, Any]:
         """What the run is doing: state, lag, counts."""
