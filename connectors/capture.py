@@ -15,7 +15,7 @@ import connectors
 from connectors.board import FAILED, Order, SourceState, read_board, since_now
 from connectors.postgres import SourceUnreachable, prepare
 from connectors.sources import Source, resolve
-from ringup.errors import CaptureError
+from ringup.errors import CaptureError, SourceError
 
 _QUICK = 30.0
 _DEATHS = 5
@@ -29,13 +29,13 @@ log = logging.getLogger(__name__)
 class Capture:
     """The capture process of a project: captures `sources` into the log of `state_folder`.
 
-    `environ` resolves the references in the sources' configurations.
+    `environ` resolves the references in the sources' configurations; ConfigError when it lacks one.
     """
 
     def __init__(self, sources: Sequence[Source], state_folder: Path, environ: Mapping[str, str]) -> None:
         self._sources = sources
         self._state = state_folder.absolute()
-        self._environ = environ
+        self._order = Order(str(self._state), {source.name: resolve(source, environ) for source in sources})
         self._log = self._state / "logs" / "capture.log"
         self._board = self._state / "capture.json"
         self._process: subprocess.Popen[str] | None = None
@@ -55,13 +55,15 @@ class Capture:
         Raises SourceError at once for what only a person can mend (a wrong password, wal_level). A database that does
         not answer is no error: the process waits for it, and `states` says so.
         """
-        self._order = Order(str(self._state), {source.name: resolve(source, self._environ) for source in self._sources})
-        for name, config in self._order.sources.items():
+        for source in self._sources:
             try:
-                for done in prepare(config):
-                    log.info("%s: %s", name, done)
+                for done in prepare(self._order.sources[source.name]):
+                    log.info("%s: %s", source.name, done)
             except SourceUnreachable as error:
-                log.info("%s: waiting for the database: %s", name, error)
+                log.info("%s: waiting for the database: %s", source.name, error)
+            except SourceError as error:
+                field = f": {error.where}" if error.where else ""
+                raise SourceError(error.message, mend=error.mend, where=f"{source.path}{field}") from error
         self._spawn()
 
     def check(self) -> None:

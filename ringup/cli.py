@@ -97,9 +97,10 @@ def run(
     Ctrl-C or SIGTERM stops in order: what is in flight is finished, and the next run goes on from there. So it does
     after any other end.
     """
+    config = load_config(project, os.environ)  # a mistake is told before anything large is loaded
     from ringup.running import run_project
 
-    run_project(load_config(project, os.environ), os.environ, as_json=as_json, until_input_ends=until_input_ends)
+    run_project(config, os.environ, as_json=as_json, until_input_ends=until_input_ends)
 
 
 @app.command(epilog="`ringup status`\n\n`ringup status --json | jq .lag`")

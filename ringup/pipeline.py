@@ -53,10 +53,10 @@ class Pipeline:
         folder = config.state_folder
         folder.mkdir(parents=True, exist_ok=True)
         sources = load_sources(config.sources_folder)
+        self.capture = Capture(sources, folder, environ)
         self.project = load_project(config.dbt_folder, folder / "dbt")
         check_messages(self.project.activations, self.project.models)
         self.dispatcher = Dispatcher(open_channels(config.channels, self.project.activations))
-        self.capture = Capture(sources, folder, environ)
         settings = Settings(config.pipeline.memory_limit, config.pipeline.threads)
         self.engine = Engine(folder / "live.duckdb", self.project, settings)
         self.log = EmbeddedLog(
