@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 import time
 from collections import defaultdict
@@ -26,7 +25,7 @@ from activations.dispatch import Dispatcher
 from activations.outbox import Outbox
 from activations.types import FINAL, Delivery, Receipt
 from ringup.errors import ChannelError
-from tests.http_receiver import HttpReceiver, ok, status
+from tests.http_receiver import HttpReceiver, ok, port_that_is_free, status
 from tests.outgoing import delivery, webhook
 
 Receipts = Queue[Receipt]
@@ -58,12 +57,6 @@ def finals(receipts: Receipts, count: int) -> list[Receipt]:
         if receipt.state in FINAL:
             found.append(receipt)
     return found
-
-
-def port_that_is_free() -> int:
-    """A port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def test_a_submitted_delivery_arrives_and_its_receipt_comes_back() -> None:
