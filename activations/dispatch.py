@@ -42,7 +42,7 @@ class _Door:
 
 
 class Dispatcher:
-    """Sends deliveries by their channels. `submit`, `refill`, `receipts` and `stop` are called by one thread.
+    """Sends deliveries by their channels. All but `waiting` is called by one thread.
 
     What the channels deliver is always the outbox, in its order. As long as a channel keeps up, `submit` hands new
     deliveries straight to it. When its memory is full, they stay in the outbox, and `refill` fetches them from there
@@ -61,6 +61,7 @@ class Dispatcher:
         self._on_receipt = on_receipt
         self._capacity = capacity
         self._receipts: deque[Receipt] = deque()
+        self._unrecorded: list[Receipt] = []
         self._doors = {name: _Door(Lane(channel, self._note)) for name, channel in self._channels.items()}
         self._started: Future[asyncio.AbstractEventLoop] = Future()
         self._ending = asyncio.Event()
@@ -92,8 +93,13 @@ class Dispatcher:
                 self._enter(door, fetched)
 
     def receipts(self) -> list[Receipt]:
-        """The receipts since the last call, to be written to the ledger."""
-        return [self._receipts.popleft() for _ in range(len(self._receipts))]
+        """The receipts to be written to the ledger; they are given again until `recorded` says that they are in it."""
+        self._unrecorded += [self._receipts.popleft() for _ in range(len(self._receipts))]
+        return list(self._unrecorded)
+
+    def recorded(self) -> None:
+        """What `receipts` gave last is in the ledger, durably."""
+        self._unrecorded.clear()
 
     def waiting(self) -> dict[str, int]:
         """For each channel, the deliveries in memory that are not finished. From any thread."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 FAILED = 3
 """Exit status of the capture process when a restart cannot mend it; the board says why."""
@@ -36,13 +39,18 @@ class Order:
 class SourceState:
     """What a source is doing since when (ISO 8601, UTC), and why and what would mend it where that is not good.
 
-    `state` is one of starting, snapshot, streaming, restarting, waiting (for its database), failed.
+    `state` is one of starting, snapshot, streaming, restarting, waiting (for its database), failed, stopped.
     """
 
     state: str
-    since: str
+    since: str | None = None
     cause: str | None = None
     mend: str | None = None
+
+
+def since_now(state: str, cause: str | None = None, mend: str | None = None) -> SourceState:
+    """What a source is doing from this moment on."""
+    return SourceState(state, datetime.now(UTC).isoformat(timespec="milliseconds"), cause, mend)
 
 
 class Board:
@@ -62,11 +70,13 @@ class Board:
             known = self._states.get(source)
             if known is not None and (known.state, known.cause) == (state, cause):
                 return
-            now = datetime.now(UTC).isoformat(timespec="milliseconds")
-            self._states[source] = SourceState(state, now, cause, mend)
+            self._states[source] = since_now(state, cause, mend)
             fresh = self._path.with_suffix(".new")
-            fresh.write_text(json.dumps({name: asdict(said) for name, said in self._states.items()}, indent=2))
-            fresh.replace(self._path)
+            try:
+                fresh.write_text(json.dumps({name: asdict(said) for name, said in self._states.items()}, indent=2))
+                fresh.replace(self._path)
+            except OSError as error:  # a full disk, say: what it stands for goes on, or fails by itself
+                log.warning("what the sources are doing cannot be written: %s", error)
 
 
 def read_board(path: Path) -> dict[str, SourceState]:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import IO
 
 import connectors
-from connectors.board import FAILED, Order, SourceState, read_board
+from connectors.board import FAILED, Order, SourceState, read_board, since_now
 from connectors.postgres import SourceUnreachable, prepare
 from connectors.sources import Source, resolve
-from ringup.errors import CaptureError
+from ringup.errors import CaptureError, SourceError
 
 _QUICK = 30.0
 _DEATHS = 5
@@ -29,16 +29,17 @@ log = logging.getLogger(__name__)
 class Capture:
     """The capture process of a project: captures `sources` into the log of `state_folder`.
 
-    `environ` resolves the references in the sources' configurations.
+    `environ` resolves the references in the sources' configurations; ConfigError when it lacks one.
     """
 
     def __init__(self, sources: Sequence[Source], state_folder: Path, environ: Mapping[str, str]) -> None:
         self._sources = sources
         self._state = state_folder.absolute()
-        self._environ = environ
+        self._order = Order(str(self._state), {source.name: resolve(source, environ) for source in sources})
         self._log = self._state / "logs" / "capture.log"
         self._board = self._state / "capture.json"
         self._process: subprocess.Popen[str] | None = None
+        self._meanwhile = since_now("starting")
         self._started = 0.0
         self._deaths = 0
         self._due: float | None = None
@@ -54,13 +55,15 @@ class Capture:
         Raises SourceError at once for what only a person can mend (a wrong password, wal_level). A database that does
         not answer is no error: the process waits for it, and `states` says so.
         """
-        self._order = Order(str(self._state), {source.name: resolve(source, self._environ) for source in self._sources})
-        for name, config in self._order.sources.items():
+        for source in self._sources:
             try:
-                for done in prepare(config):
-                    log.info("%s: %s", name, done)
+                for done in prepare(self._order.sources[source.name]):
+                    log.info("%s: %s", source.name, done)
             except SourceUnreachable as error:
-                log.warning("%s: waiting for the database: %s", name, error)
+                log.info("%s: waiting for the database: %s", source.name, error)
+            except SourceError as error:
+                field = f": {error.where}" if error.where else ""
+                raise SourceError(error.message, mend=error.mend, where=f"{source.path}{field}") from error
         self._spawn()
 
     def check(self) -> None:
@@ -83,17 +86,21 @@ class Capture:
                     mend=f"see {self._log}",
                 )
             log.warning("the capture process ended with %s and is started again", _manner(status))
+            self._board.unlink(missing_ok=True)
+            self._meanwhile = since_now("restarting", f"the capture process ended with {_manner(status)}")
             self._due = now + min(0.5 * (2 ** (self._deaths - 1) - 1), _LONGEST_PAUSE)
         if now >= self._due:
             self._spawn()
 
     def states(self) -> Mapping[str, SourceState]:
-        """What each source is doing, by name."""
-        return read_board(self._board)
+        """What each source is doing, by name; from any thread."""
+        said = {} if self._process is None else read_board(self._board)
+        return {source.name: said.get(source.name, self._meanwhile) for source in self._sources}
 
     def stop(self) -> None:
         """End the process in order and wait for it."""
         process, self._process = self._process, None
+        self._meanwhile = since_now("stopped")
         if process is None:
             return
         _close(process.stdin)
@@ -123,7 +130,7 @@ class Capture:
                 env={**os.environ, "PYTHONPATH": path},
                 start_new_session=True,
             )
-        self._started, self._due = time.monotonic(), None
+        self._started, self._due, self._meanwhile = time.monotonic(), None, since_now("starting")
         stdin = self._process.stdin
         if stdin is not None:
             try:
@@ -134,7 +141,7 @@ class Capture:
 
     def _failure(self) -> CaptureError:
         failed = {name: said for name, said in self.states().items() if said.state == "failed"}
-        words = "; ".join(f"{name}: {said.cause}" for name, said in failed.items())
+        words = "; ".join(f"{name}: {said.cause}" for name, said in failed.items()) or _last_line(self._log)
         mends = [said.mend for said in failed.values() if said.mend]
         return CaptureError(f"the capture stopped: {words}", mend=mends[0] if mends else f"see {self._log}")
 

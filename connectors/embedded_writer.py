@@ -14,6 +14,8 @@ from typing import Self
 from ringup.errors import LogError
 
 _SCHEMA = (Path(__file__).parent / "embedded.sql").read_text()
+_RECORDS = "insert into records (topic, offset, key, value, at) values (?, ?, ?, ?, ?)"
+_TOPICS = "insert into topics values (?, ?, ?) on conflict do update set next = excluded.next"
 
 
 class EmbeddedLogWriter:
@@ -21,6 +23,7 @@ class EmbeddedLogWriter:
 
     def __init__(self, path: Path, patience: float = 20.0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._lock = _lock(path.with_suffix(".lock"), patience)
         self._con = connect(path)
         self._con.execute("pragma wal_autocheckpoint = 4000")
@@ -32,7 +35,10 @@ class EmbeddedLogWriter:
     def append(
         self, records: Iterable[tuple[str, str | None, str | None]], progress: tuple[str, str] | None = None
     ) -> None:
-        """Append (topic, key, value) records durably, all or none, together with (source, how far it was read)."""
+        """Append (topic, key, value) records durably, all or none, together with (source, how far it was read).
+
+        Raises LogError when the file cannot be written.
+        """
         at = time.time_ns() // 1_000
         topics = dict(self._topics)
         rows = []
@@ -40,15 +46,16 @@ class EmbeddedLogWriter:
             topic, offset = topics.get(name) or (len(topics), 0)
             topics[name] = (topic, offset + 1)
             rows.append((topic, offset, key, value, at))
-        with self._con:
-            self._con.execute("begin immediate")
-            self._con.executemany("insert into records (topic, offset, key, value, at) values (?, ?, ?, ?, ?)", rows)
-            self._con.executemany(
-                "insert into topics values (?, ?, ?) on conflict do update set next = excluded.next",
-                [(*place[:1], name, *place[1:]) for name, place in topics.items() if place != self._topics.get(name)],
-            )
-            if progress is not None:
-                self._con.execute("insert or replace into progress values (?, ?)", progress)
+        changed = [(place[0], name, place[1]) for name, place in topics.items() if place != self._topics.get(name)]
+        try:
+            with self._con:
+                self._con.execute("begin immediate")
+                self._con.executemany(_RECORDS, rows)
+                self._con.executemany(_TOPICS, changed)
+                if progress is not None:
+                    self._con.execute("insert or replace into progress values (?, ?)", progress)
+        except sqlite3.OperationalError as error:
+            raise unwritable(self._path, error) from error
         self._topics = topics
 
     def progress(self, source: str) -> str | None:
@@ -78,14 +85,31 @@ def connect(path: Path) -> sqlite3.Connection:
         con.execute("pragma journal_mode = wal")
         con.execute("pragma synchronous = full")
         con.executescript(_SCHEMA)
+    except sqlite3.OperationalError as error:
+        con.close()
+        raise unwritable(path, error) from error
     except sqlite3.DatabaseError as error:
         con.close()
-        raise LogError(
-            f"the log cannot be opened: {error}",
-            mend="restore it from a backup, or delete the whole state folder: then the sources are read anew",
-            where=str(path),
-        ) from error
+        raise unreadable(path, error) from error
     return con
+
+
+def unreadable(path: Path, error: sqlite3.DatabaseError) -> LogError:
+    """What to do about a log that is damaged."""
+    return LogError(
+        f"the log cannot be opened: {error}",
+        mend="restore it from a backup, or delete the whole state folder: then the sources are read anew",
+        where=str(path),
+    )
+
+
+def unwritable(path: Path, error: sqlite3.OperationalError) -> LogError:
+    """What to do about a log that takes no more."""
+    return LogError(
+        f"the log cannot be written: {error}",
+        mend="see that the disk of the state folder has space, and start again: nothing is lost",
+        where=str(path),
+    )
 
 
 def _lock(path: Path, patience: float) -> int:

@@ -99,9 +99,12 @@ class Runner(threading.Thread):
             resume = self._writer.progress(self.source)
         self._engine = Engine(self.source, self._config, self._offsets, resume, intake)
         words = None if self._stop_all.is_set() else self._engine.run()
+        if intake.failure is not None:
+            raise intake.failure
         return words, intake.taken > 0
 
     def _fail(self, cause: str, mend: str) -> None:
+        log.error("%s: %s", self.source, cause)
         self._board.put(self.source, "failed", cause, mend)
         self.failed = True
         self._stop_all.set()

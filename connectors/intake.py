@@ -24,13 +24,15 @@ class Intake:
 
     The engine cuts its batches anywhere. A transaction that is cut waits for the next batch, and the source is never
     said to be read beyond the last whole transaction: after a crash an unfinished one comes again from its beginning.
-    Several sources share a writer, and `writing` keeps them apart.
+    Several sources share a writer, and `writing` keeps them apart. What goes wrong here ends the engine, which does not
+    say why; so it is kept as `failure`.
     """
 
     def __init__(
         self, source: str, prefix: str, writer: EmbeddedLogWriter, writing: threading.Lock, board: Board
     ) -> None:
         self.taken = 0
+        self.failure: Exception | None = None
         self._source = source
         self._marks = f"{prefix}.transaction"
         self._notices = f"{prefix}.notifications"
@@ -42,6 +44,13 @@ class Intake:
 
     def take(self, records: Records) -> int | None:
         """Append what is whole; the last row of it."""
+        try:
+            return self._take(records)
+        except Exception as error:
+            self.failure = error
+            raise
+
+    def _take(self, records: Records) -> int | None:
         whole = self._whole(records)
         rows = list(zip(records.topics, records.keys, records.values, strict=True))
         ready = [*self._carried, *rows[:whole]] if whole else []

@@ -39,8 +39,8 @@ class _Table:
 def prepare(config: Mapping[str, str]) -> list[str]:
     """Make ready what `config` (a resolved connector configuration) captures; returns what was done.
 
-    Raises SourceUnreachable where waiting may help, else SourceError: wrong login, no logical WAL, no tables, a
-    table without a key, missing rights.
+    Raises SourceUnreachable where waiting may help, else SourceError, with the field of the configuration where it is
+    one: wrong login, no logical WAL, no tables, a table without a key, missing rights.
     """
     try:
         with _connect(config) as con:
@@ -75,10 +75,13 @@ def _connect(config: Mapping[str, str]) -> psycopg.Connection:
         if "password authentication failed" in words or "no password supplied" in words:
             raise SourceError(
                 f"{place} refuses the login of {config['database.user']}: {words}",
+                where="config.database.password",
                 mend="correct database.user and database.password, or the variables that they refer to",
             ) from error
         if "does not exist" in words or "pg_hba.conf" in words:
-            raise SourceError(f"{place}: {words}", mend="correct database.dbname, or let this login in") from error
+            raise SourceError(
+                f"{place}: {words}", where="config.database.dbname", mend="correct it, or let this login in"
+            ) from error
         raise SourceUnreachable(
             f"{place} does not answer: {words}",
             mend="start the database, or correct database.hostname and database.port",

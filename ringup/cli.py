@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from importlib import metadata
 from pathlib import Path
 from platform import python_version
@@ -20,6 +21,8 @@ DIFFERS = 1
 """Exit status: the answer is no. Rows differ, nobody has this id, or the demo missed a message."""
 MISTAKE = 3
 """Exit status: something that a person can mend; 2 is a wrong command line."""
+FAULT = 4
+"""Exit status: ringup itself is at fault."""
 
 app = typer.Typer(
     name="ringup",
@@ -94,9 +97,10 @@ def run(
     Ctrl-C or SIGTERM stops in order: what is in flight is finished, and the next run goes on from there. So it does
     after any other end.
     """
+    config = load_config(project, os.environ)  # a mistake is told before anything large is loaded
     from ringup.running import run_project
 
-    run_project(load_config(project, os.environ), os.environ, as_json=as_json, until_input_ends=until_input_ends)
+    run_project(config, os.environ, as_json=as_json, until_input_ends=until_input_ends)
 
 
 @app.command(epilog="`ringup status`\n\n`ringup status --json | jq .lag`")
@@ -171,13 +175,21 @@ def _json(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
+def _fail(error: RingupError, status: int) -> NoReturn:
+    from ringup import show
+
+    show.error(error, as_json="--json" in sys.argv)
+    sys.exit(status)
+
+
 def main() -> NoReturn:
-    """Run the command line. Exit statuses: 0, DIFFERS, 2 for a wrong command line, MISTAKE, 130 for Ctrl-C."""
+    """Run the command line. Exit statuses: 0, DIFFERS, 2 for a wrong command line, MISTAKE, FAULT, 130 for Ctrl-C."""
     try:
         app()
     except RingupError as error:
-        from ringup import show
-
-        show.error(error, as_json="--json" in sys.argv)
-        sys.exit(MISTAKE)
+        _fail(error, MISTAKE)
+    except Exception as error:
+        traceback.print_exc()
+        mend = "This is a fault of ringup itself: please report it, with the traceback."
+        _fail(RingupError(f"an unexpected {type(error).__name__}: {error}", mend=mend), FAULT)
     sys.exit(0)

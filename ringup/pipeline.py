@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -14,6 +17,7 @@ from activations.dispatch import Dispatcher
 from activations.outbox import pending
 from activations.plan import plan
 from activations.templates import check_messages
+from connectors.board import SourceState
 from connectors.capture import Capture
 from connectors.embedded import EmbeddedLog
 from connectors.log import Batch
@@ -33,6 +37,9 @@ log = logging.getLogger(__name__)
 IDLE_WAIT = 0.1
 """Seconds to wait for changes before looking after the house: sweeps, receipts, the capture process."""
 
+LOOK_EVERY = 0.1
+"""Seconds between two looks at what the sources are doing."""
+
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -46,10 +53,10 @@ class Pipeline:
         folder = config.state_folder
         folder.mkdir(parents=True, exist_ok=True)
         sources = load_sources(config.sources_folder)
+        self.capture = Capture(sources, folder, environ)
         self.project = load_project(config.dbt_folder, folder / "dbt")
         check_messages(self.project.activations, self.project.models)
         self.dispatcher = Dispatcher(open_channels(config.channels, self.project.activations))
-        self.capture = Capture(sources, folder, environ)
         settings = Settings(config.pipeline.memory_limit, config.pipeline.threads)
         self.engine = Engine(folder / "live.duckdb", self.project, settings)
         self.log = EmbeddedLog(
@@ -59,6 +66,8 @@ class Pipeline:
         )
         self.questions = Questions(self.engine.warehouse.reader(), self.project)
         self._swept: dict[str, datetime] = {}
+        self._looked = 0.0
+        self._told: Mapping[str, SourceState] = {}
 
     def run(self, stop: threading.Event, on_change: Callable[[str], None] = lambda state: None) -> None:
         """Take in, decide and send until `stop` is set; then finish what is under way and release everything."""
@@ -66,13 +75,12 @@ class Pipeline:
             self.log.seek(self.engine.warehouse.positions())
             self.capture.start()
             self.dispatcher.start()
-            self._become("live" if self.engine.ready else "bootstrapping", on_change)
             while not stop.is_set():
                 self.capture.check()
+                self._look(on_change)
                 batch = self.log.read(self.config.pipeline.max_batch, IDLE_WAIT)
                 if not self.engine.ready and self.log.bootstrapped and (batch is None or not batch.snapshot):
                     self.engine.start(datetime.now(UTC))
-                    self._become("live", on_change)
                 if batch is not None:
                     self._take(batch)
                 else:
@@ -84,18 +92,40 @@ class Pipeline:
             self._become("stopping", on_change)
             self._close()
 
+    def _look(self, on_change: Callable[[str], None]) -> None:
+        """See what the sources are doing, and say what is new."""
+        if time.monotonic() - self._looked < LOOK_EVERY:
+            return
+        self._looked = time.monotonic()
+        sources = self.capture.states()
+        for name, said in sources.items():
+            if said.cause and said != self._told.get(name):
+                log.warning("%s is %s: %s", name, said.state, said.cause)
+        self._told = sources
+        if (now := standing(sources, ready=self.engine.ready)) != self.state:
+            self._become(now, on_change)
+
     def _become(self, state: str, on_change: Callable[[str], None]) -> None:
         log.info("state: %s", state)
         self.state = state
         on_change(state)
 
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All of it or nothing, with the receipts that came meanwhile; those of a rollback come again."""
+        with self.engine.warehouse.transaction():
+            self.engine.outbox.record(self.dispatcher.receipts())
+            yield
+        self.dispatcher.recorded()
+
     def _take(self, batch: Batch) -> None:
         """One batch, one transaction; what it decided is sent when that is durable."""
-        with self.engine.warehouse.transaction():
-            candidates, changes, quarantined = self.engine.apply(batch)
+        with self._transaction():
+            candidates, _, quarantined = self.engine.apply(batch)
             decided = self._decide(candidates, snapshot=batch.snapshot)
         self.dispatcher.submit(decided)
         self.log.acknowledge(batch.positions)
+        changes = batch.records.num_rows - batch.records.column("value").null_count  # a tombstone repeats a delete
         self.metrics.batch(changes=changes, quarantined=quarantined, torn=batch.torn, messages=len(decided))
 
     def _sweep(self) -> None:
@@ -104,24 +134,23 @@ class Pipeline:
         sweeps = self.engine.refresh.sweeps
         if not any(now - self._swept.get(name, LONG_AGO) >= (every or timedelta.max) for name, every in sweeps.items()):
             return
-        with self.engine.warehouse.transaction():
+        with self._transaction():
             decided = self._decide(self.engine.refresh.sweep(now), snapshot=False)
         self.dispatcher.submit(decided)
         self._swept = dict.fromkeys(sweeps, now)
 
     def _decide(self, candidates: Iterable[Candidate], *, snapshot: bool) -> list[Any]:
-        """Decide, and write decisions, deliveries and the receipts that came meanwhile, in the caller's transaction."""
+        """Decide, and write decisions and deliveries, in the caller's transaction."""
         now = datetime.now(UTC)
         decisions, deliveries = plan(candidates, self.project.activations, snapshot=snapshot, now=now)
-        self.engine.outbox.record(self.dispatcher.receipts())
         return self.engine.outbox.append(decisions, deliveries)
 
     def _quiet(self) -> None:
         """A moment without changes: write receipts, fold tails in, keep the files small."""
         warehouse = self.engine.warehouse
-        if receipts := self.dispatcher.receipts():
-            with warehouse.transaction():
-                self.engine.outbox.record(receipts)
+        if self.dispatcher.receipts():
+            with self._transaction():
+                pass
         if self.engine.ready:
             compact(warehouse, self.engine.mirror)
             warehouse.tidy()
@@ -131,17 +160,18 @@ class Pipeline:
         for step in (self.capture.stop, self.dispatcher.stop, self._quiet, self.log.close, self.engine.close):
             try:
                 step()
-            except Exception:
-                log.exception("while stopping")
+            except Exception as error:
+                log.exception("while stopping: %s", error)
 
     def status(self) -> dict[str, Any]:
         """What the run is doing: state, lag, counts."""
         return {
             "state": self.state,
+            "sources": {name: asdict(said) for name, said in self.capture.states().items()},
             "lag": self.log.lag(),
             **self.metrics.snapshot(),
-            **self.questions.counts(),
             "waiting": self.dispatcher.waiting(),
+            **self.questions.counts(),
         }
 
     def profile(self, profile_id: int) -> dict[str, Any] | None:
@@ -151,3 +181,13 @@ class Pipeline:
     def prove(self) -> ProofReport:
         """Compare both clocks at the last committed batch, while the run goes on."""
         return self.questions.prove()
+
+
+def standing(sources: Mapping[str, SourceState], *, ready: bool) -> str:
+    """How a run stands, in a word or two: `live` when the models are computed and every source is followed."""
+    waiting = [name for name, said in sources.items() if said.state == "waiting"]
+    if waiting:
+        return f"waiting for {', '.join(waiting)}"
+    if not ready:
+        return "bootstrapping"
+    return "live" if all(said.state == "streaming" for said in sources.values()) else "catching up"

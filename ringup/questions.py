@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import duckdb
 
 from activations.outbox import counts, messages
+from ringup.errors import WarehouseError
 from transforms.project import Project
 from transforms.prove import ProofReport, prove
 from transforms.scope import kept_name
 
 
 class Questions:
-    """Answers from a connection of its own; one question at a time."""
+    """Answers from a connection of its own; one question at a time.
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, project: Project) -> None:
-        self._con, self._project = con, project
+    `outdated` names the models whose SQL changed since their rows were computed, which happens when nothing runs;
+    the other models of the project are all in the state.
+    """
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, project: Project, outdated: Sequence[str] = ()) -> None:
+        self._con, self._project, self._outdated = con, project, list(outdated)
         self._lock = threading.Lock()
 
     def counts(self) -> dict[str, Any]:
-        """How many decisions, messages and receipts there are, by state, and how many changes are quarantined."""
+        """How many messages there are, by fate, how many changes are quarantined, and the rows of each model."""
         with self._lock:
             quarantined = self._con.execute("select count(*) from live.ringup.quarantine").fetchall()[0][0]
             profiles = {
@@ -29,7 +35,12 @@ class Questions:
                 for model in self._project.models
                 if model.materialized != "view"
             }
-            return {"outbox": counts(self._con), "quarantine": quarantined, "rows": profiles}
+            return {
+                "quarantine": quarantined,
+                "outdated": self._outdated,
+                "outbox": counts(self._con),
+                "rows": profiles,
+            }
 
     def profile(self, profile_id: int) -> dict[str, Any] | None:
         """The profile's rows in marts and segments and its last messages; None when no model knows it."""
@@ -45,9 +56,16 @@ class Questions:
                     models[f"{model.kind}s"][model.name] = rows[0] if len(rows) == 1 else rows
             if not models["marts"] and not models["segments"]:
                 return None
-            return {"profile_id": profile_id, **models, "messages": messages(self._con, profile_id)}
+            sent = messages(self._con, profile_id)
+            return {"profile_id": profile_id, **models, "outdated": self._outdated, "messages": sent}
 
     def prove(self) -> ProofReport:
-        """Compare both clocks at the last committed batch."""
+        """Compare both clocks at the last committed batch. Raises WarehouseError before the models were computed."""
         with self._lock:
+            ready = self._con.execute("select count(*) from live.ringup.facts where name = 'ready'").fetchall()
+            if ready == [(0,)]:
+                raise WarehouseError(
+                    "the first snapshots are not in yet, so no model has been computed",
+                    mend="Ask again when `ringup status` says `live`.",
+                )
             return prove(self._con, self._project)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
+import sqlite3
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -13,14 +15,26 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
 
+import duckdb
+
 from ringup.api import serve
 from ringup.config import Config
-from ringup.errors import RingupError
+from ringup.errors import ProjectError, RingupError, WarehouseError
 from ringup.pipeline import Pipeline
 from ringup.progress import Progress, ProgressHandler
 from ringup.service import Ownership
 
+log = logging.getLogger(__name__)
+
+_REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EMFILE})
 _LOG_BYTES, _LOG_FILES = 10_000_000, 5
+
+
+class _LogFile(RotatingFileHandler):
+    """A log file that is no trouble: where the disk is full, what matters fails by itself, and says so."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Go on without the line."""
 
 
 def run_project(config: Config, environ: Mapping[str, str], *, as_json: bool, until_input_ends: bool) -> None:
@@ -28,14 +42,14 @@ def run_project(config: Config, environ: Mapping[str, str], *, as_json: bool, un
 
     Raises RingupError when it cannot start or go on; OwnedError when another process has the project.
     """
-    stop = threading.Event()
-    with Ownership(config.state_folder), Progress(config.project, as_json=as_json) as progress:
-        with _logged(config.state_folder / "logs", progress), _stopped_by_signals(stop, progress):
+    stop, state = threading.Event(), config.state_folder
+    with Ownership(state), Progress(config.project, as_json=as_json) as progress:
+        with _logged(state / "logs", progress), _stopped_by_signals(stop, progress):
             if until_input_ends:
                 threading.Thread(target=_wait_for_the_end, args=(stop,), name="input", daemon=True).start()
             try:
-                pipeline = Pipeline(config, environ)
-                _run(pipeline, config.state_folder, stop, progress)
+                with _explained(state):
+                    _run(Pipeline(config, environ), state, stop, progress)
             except RingupError:
                 # Ctrl-C reaches a child such as dbt at the same moment; its end is no error then.
                 if not stop.is_set():
@@ -56,6 +70,42 @@ def _run(pipeline: Pipeline, state: Path, stop: threading.Event, progress: Progr
         pipeline.run(stop, on_change)
     finally:
         api.stop()
+
+
+@contextmanager
+def _explained(state: Path) -> Iterator[None]:
+    """What a person can mend as an error that says how; the log has all of it."""
+    try:
+        yield
+    except RingupError:
+        raise
+    except Exception as error:
+        log.info("the run cannot go on", exc_info=True)
+        if (known := _mendable(error, state)) is None:
+            raise
+        raise known from error
+
+
+def _mendable(error: Exception, state: Path) -> RingupError | None:
+    match error:
+        case duckdb.OperationalError() | duckdb.FatalException() | sqlite3.OperationalError():
+            pass
+        case OSError() if error.errno in _REFUSED:
+            pass
+        case duckdb.DataError():
+            return ProjectError(
+                f"a model cannot be computed from the rows that came: {error}",
+                where=str(state / "logs" / "ringup.log"),
+                mend="Let its SQL take any value, with try_cast say, and start again: nothing is lost.",
+            )
+        case _:
+            return None
+    return WarehouseError(
+        f"the run cannot go on: {error}",
+        where=str(state),
+        mend="See that the disk has space, the files can be written, and pipeline.memory_limit is enough. Then start "
+        "again: it goes on after the last committed batch, and nothing is lost.",
+    )
 
 
 @contextmanager
@@ -83,7 +133,7 @@ def _wait_for_the_end(stop: threading.Event) -> None:
 def _logged(folder: Path, progress: Progress) -> Iterator[None]:
     """Everything from INFO on goes to `ringup.log` in the folder, warnings are said too."""
     folder.mkdir(parents=True, exist_ok=True)
-    to_file = RotatingFileHandler(folder / "ringup.log", maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8")
+    to_file = _LogFile(folder / "ringup.log", maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     handlers: list[logging.Handler] = [to_file, ProgressHandler(progress)]

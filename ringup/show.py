@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -31,10 +31,14 @@ def error(problem: RingupError, *, as_json: bool = False) -> None:
 
 def status(answer: Mapping[str, Any]) -> None:
     """What the pipeline is doing, a line for each figure."""
-    console.print(_pairs({name: _count(value) for name, value in answer.items() if name not in ("rows", "outbox")}))
+    apart = ("sources", "outdated", "outbox", "rows")
+    console.print(_pairs({name: _count(value) for name, value in answer.items() if name not in apart}))
+    console.print(Text("\nSources", style="bold"))
+    console.print(_pairs({name: _source(said) for name, said in answer["sources"].items()}))
     for title, block in (("Messages in the outbox", "outbox"), ("Rows of the models", "rows")):
         console.print(Text(f"\n{title}", style="bold"))
         console.print(_pairs({name: _count(value) for name, value in answer[block].items()}))
+    _outdated(answer["outdated"])
 
 
 def profile(answer: Mapping[str, Any] | None, profile_id: int) -> None:
@@ -53,6 +57,7 @@ def profile(answer: Mapping[str, Any] | None, profile_id: int) -> None:
         line.append(f"{message['state']:9} ", style="green" if message["state"] == "delivered" else "yellow")
         line.append(message["body"]["data"]["text"], style="not dim")
         console.print(line, soft_wrap=True)
+    _outdated(answer["outdated"])
 
 
 def proof(answer: Mapping[str, Any]) -> None:
@@ -75,6 +80,12 @@ def proof(answer: Mapping[str, Any]) -> None:
     console.print(Text(f"\n{answer['differ']:,} rows differ", style=style))
 
 
+def _outdated(models: Sequence[str]) -> None:
+    if models:
+        words = f"\nChanged since the last run: {', '.join(models)}. Rows are shown as they were; "
+        console.print(Text(f"{words}`ringup run` computes them anew.", style="yellow"), soft_wrap=True)
+
+
 def _rows(name: str, rows: Any) -> None:
     console.print(Text(f"\n{name}", style="bold"))
     for row in rows if isinstance(rows, list) else [rows]:
@@ -88,6 +99,11 @@ def _pairs(row: Mapping[str, Any]) -> Table:
     for name, value in row.items():
         table.add_row(name, _value(value))
     return table
+
+
+def _source(said: Mapping[str, Any]) -> str:
+    """A source's state, and below it why and what to do."""
+    return "\n".join(filter(None, [said["state"], said["cause"], said["mend"]]))
 
 
 def _count(value: Any) -> str:

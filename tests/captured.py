@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,8 @@ class Captured:
     state: Path
     name: str
     batches: list[Batch] = field(default_factory=list)
+    _envelopes: defaultdict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    _rows: defaultdict[str, dict[int, dict[str, Any]]] = field(default_factory=lambda: defaultdict(dict))
 
     def __post_init__(self) -> None:
         self.capture = self.another()
@@ -62,7 +65,7 @@ class Captured:
             assert time.monotonic() < until, f"nothing came of it: {self.capture.states()}"
             self.capture.check()
             if (batch := self.log.read(10_000, 0.05)) is not None:
-                self.batches.append(batch)
+                self._take(batch)
 
     def bootstrap(self) -> None:
         """Wait for the end of the first snapshot."""
@@ -70,19 +73,23 @@ class Captured:
 
     def envelopes(self, table: str) -> list[dict[str, Any]]:
         """Every change of a table, in order."""
-        topic = f"{self.name}.{self.name}.{table}"
-        rows = (row for batch in self.batches for row in batch.records.to_pylist())
-        return [orjson.loads(row["value"]) for row in rows if row["topic"] == topic and row["value"] is not None]
+        return self._envelopes[f"{self.name}.{self.name}.{table}"]
 
     def rows(self, table: str) -> dict[int, dict[str, Any]]:
         """The table's rows by `id`, as its changes leave them."""
-        state: dict[int, dict[str, Any]] = {}
-        for envelope in self.envelopes(table):
+        return self._rows[f"{self.name}.{self.name}.{table}"]
+
+    def _take(self, batch: Batch) -> None:
+        self.batches.append(batch)
+        for row in batch.records.to_pylist():
+            if row["value"] is None:
+                continue
+            envelope = orjson.loads(row["value"])
+            self._envelopes[row["topic"]].append(envelope)
             if envelope["after"] is None:
-                state.pop(envelope["before"]["id"], None)
+                self._rows[row["topic"]].pop(envelope["before"]["id"], None)
             else:
-                state[envelope["after"]["id"]] = envelope["after"]
-        return state
+                self._rows[row["topic"]][envelope["after"]["id"]] = envelope["after"]
 
     def execute(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Run one statement in the source database."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import threading
 import time
@@ -29,6 +30,12 @@ def status(code: int, text: str = "", **headers: str) -> Answer:
         return web.Response(status=code, text=text, headers={name.replace("_", "-"): v for name, v in headers.items()})
 
     return answer
+
+
+def port_that_is_free() -> int:
+    """A port on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,13 @@ window: above them DuckDB would not push it down.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import duckdb
 
 from ringup.errors import ProjectError
-from transforms.names import base_name, tail_name
+from transforms.names import parts_of
 from transforms.project import Model, Project, Table
 from transforms.stage import TOUCHED_ROWS
 from transforms.warehouse import Inbox, Warehouse, quoted
@@ -32,6 +33,40 @@ def whole_sql(model: Model) -> str:
     return model.sql.replace(SCOPE, WHOLE)
 
 
+def built_fact(model: Model) -> str:
+    """The name of the fact that says what a kept table was built of."""
+    return f"model {model.relation}"
+
+
+def built_of(model: Model, columns: Mapping[str, str], views: Iterable[Model]) -> str:
+    """What that fact says: the model's SQL, that of the views below it (of `views`, in order), and the columns.
+
+    A kept table that was built of anything else is not this model's any more.
+    """
+    below, parts = set(model.depends_on), [model.sql]
+    for view in reversed(tuple(views)):
+        if view.relation in below:
+            below.update(view.depends_on)
+            parts.append(view.sql)
+    return "\n".join([*reversed(parts), str(dict(columns))])
+
+
+def views_of(project: Project) -> tuple[Model, ...]:
+    """The models that are not kept, each after what it reads."""
+    return tuple(model for model in project.models if model.materialized == "view")
+
+
+def show_whole(con: duckdb.DuckDBPyConnection, project: Project) -> None:
+    """Build the catalog `whole`. The state itself does not change, and may be open for reading only."""
+    _attach(con, "whole")
+    for table in project.tables:
+        _show_table(con, "whole", table, "")
+    for model in project.models:
+        with _explained(model):
+            con.execute(f"create schema if not exists {quoted('whole', model.schema)}")
+            con.execute(f"create view {quoted('whole', model.schema, model.name)} as {whole_sql(model)}")
+
+
 class Scope:
     """Builds both catalogs and the tables in which the models are kept."""
 
@@ -40,54 +75,29 @@ class Scope:
         self._warehouse = warehouse
         self.touched = Inbox(TOUCHED_ROWS)
         self._con.register("touched", self.touched)
-        for catalog in ("scope", "whole"):
-            self._con.execute(f"attach ':memory:' as {catalog}")
-            self._con.execute(f"create schema {catalog}.ringup")
-            self._con.execute(f"create view {catalog}.ringup.clock as from live.ringup.clock")
+        self._views = views_of(project)
+        show_whole(self._con, project)
+        _attach(self._con, "scope")
         for table in project.tables:
-            self._show_table(table)
+            _show_table(self._con, "scope", table, f" and {TOUCHED}" if table.of_customers else "")
         self.rebuilt = tuple(self._show_models(project.models))
 
-    def _show_table(self, table: Table) -> None:
-        customer = table.of_customers
-        columns = ", ".join(
-            quoted(name) for name in [c.name for c in table.columns] + (["profile_id"] if customer else [])
-        )
-
-        def rows(extra: str) -> str:
-            parts = (base_name(table), tail_name(table))
-            return " union all ".join(f"select {columns} from {part} where not _deleted{extra}" for part in parts)
-
-        for catalog, extra in (("scope", f" and {TOUCHED}" if customer else ""), ("whole", "")):
-            self._con.execute(f"create schema if not exists {quoted(catalog, table.source)}")
-            self._con.execute(f"create view {quoted(catalog, table.source, table.name)} as {rows(extra)}")
-
     def _show_models(self, models: Iterable[Model]) -> Iterable[Model]:
-        """Show each model in both catalogs; yield those whose kept table had to be made anew."""
+        """Show each model in `scope`; yield those whose kept table had to be made anew."""
         for model in models:
-            name = (model.schema, model.name)
-            try:
-                for catalog in ("live", "scope", "whole"):
+            name = quoted("scope", model.schema, model.name)
+            with _explained(model):
+                for catalog in ("live", "scope"):
                     self._con.execute(f"create schema if not exists {quoted(catalog, model.schema)}")
-                self._con.execute(f"create view {quoted('whole', *name)} as {whole_sql(model)}")
                 if model.materialized == "view":
-                    self._con.execute(f"create view {quoted('scope', *name)} as {model.sql}")
+                    self._con.execute(f"create view {name} as {model.sql}")
                     continue
                 if self._make(model):
                     yield model
-                self._con.execute(
-                    f"create view {quoted('scope', *name)} as select * from {kept_name(model)} where {TOUCHED}"
-                )
-            except duckdb.Error as error:
-                raise ProjectError(
-                    f"model {model.name} does not run: {error}",
-                    where=model.path,
-                    mend="Correct the model; `dbt compile` shows the SQL that was run.",
-                ) from error
+                self._con.execute(f"create view {name} as select * from {kept_name(model)} where {TOUCHED}")
 
     def _make(self, model: Model) -> bool:
         """Make the kept table unless it is there, of the same SQL. Returns whether it was made."""
-        fact = f"model {model.schema}.{model.name}"
         columns = self._warehouse.columns(quoted("whole", model.schema, model.name))
         needed = {"trigger": ("profile_id", "event_id", "event_at")}.get(model.kind, ("profile_id",))
         for column in needed:
@@ -97,7 +107,7 @@ class Scope:
                     where=model.path,
                     mend=f"Select {', '.join(needed)} in the model's last select.",
                 )
-        current = f"{model.sql}\n{dict(columns)}"
+        fact, current = built_fact(model), built_of(model, columns, self._views)
         if self._warehouse.fact(fact) == current:
             return False
         self._con.execute(
@@ -106,3 +116,30 @@ class Scope:
         )
         self._warehouse.remember(fact, current)
         return True
+
+
+def _attach(con: duckdb.DuckDBPyConnection, catalog: str) -> None:
+    con.execute(f"attach ':memory:' as {catalog}")
+    con.execute(f"create schema {catalog}.ringup")
+    con.execute(f"create view {catalog}.ringup.clock as from live.ringup.clock")
+
+
+def _show_table(con: duckdb.DuckDBPyConnection, catalog: str, table: Table, extra: str) -> None:
+    names = [column.name for column in table.columns] + (["profile_id"] if table.of_customers else [])
+    columns = ", ".join(quoted(name) for name in names)
+    parts = parts_of(table)
+    rows = " union all ".join(f"select {columns} from {part} where not _deleted{extra}" for part in parts)
+    con.execute(f"create schema if not exists {quoted(catalog, table.source)}")
+    con.execute(f"create view {quoted(catalog, table.source, table.name)} as {rows}")
+
+
+@contextmanager
+def _explained(model: Model) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as error:
+        raise ProjectError(
+            f"model {model.name} does not run: {error}",
+            where=model.path,
+            mend="Correct the model; `dbt compile` shows the SQL that was run.",
+        ) from error

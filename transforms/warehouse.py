@@ -83,12 +83,14 @@ class Warehouse:
     `con` is the writing connection; `reader()` gives another one that sees only what was committed.
     """
 
-    def __init__(self, path: Path, settings: Settings | None = None) -> None:
+    def __init__(self, path: Path, settings: Settings | None = None, *, read_only: bool = False) -> None:
+        """With `read_only` not a byte of it changes; what a crash left in the write-ahead log is read, too."""
         self._settings = settings = settings or Settings()
         self._small = False
         self._numbers = count()
         self.path = path
         self.con = duckdb.connect(":memory:")
+        how = "read_only" if read_only else f"row_group_size {ROW_GROUP}"
         location = str(path).replace("'", "''")
         try:
             self.con.execute(f"set memory_limit = '{settings.memory_limit}'")
@@ -96,7 +98,7 @@ class Warehouse:
             self.con.execute("set preserve_insertion_order = true")
             self.con.execute("set timezone = 'UTC'")
             self.con.execute("set checkpoint_threshold = '1GB'")
-            self.con.execute(f"attach '{location}' as live (row_group_size {ROW_GROUP})")
+            self.con.execute(f"attach '{location}' as live ({how})")
         except duckdb.Error as error:
             self.con.close()
             raise WarehouseError(
@@ -105,11 +107,12 @@ class Warehouse:
                 mend="If another program has the file open, close it. If it is damaged, move the state folder away: "
                 "the next run builds it again from the sources.",
             ) from error
-        self.con.execute(sql_of("warehouse.sql"))
+        if not read_only:
+            self.con.execute(sql_of("warehouse.sql"))
+            if self.fact("format") is None:
+                self.remember("format", FORMAT)
         known = self.fact("format")
-        if known is None:
-            self.remember("format", FORMAT)
-        elif known != FORMAT:
+        if known != FORMAT:
             self.con.close()
             raise WarehouseError(
                 f"the state has format {known}, this ringup writes format {FORMAT}",

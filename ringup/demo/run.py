@@ -151,7 +151,7 @@ class _Demo:
             self._show.note(f"Live after {time.monotonic() - started:.0f} s. Now selling, at {speed}.\n")
             bills = self._replay(stop)
             self._wait_for_the_last()
-        return self._give_account(bills)
+        return self._give_account(bills, live)
 
     def _wait_until_followed(self, stop: threading.Event) -> bool:
         """A run that carries on is live before its capture process is: bills sold by then would look slow."""
@@ -205,8 +205,8 @@ class _Demo:
     def _account(self) -> Account:
         return self._inbox.account(BILL_MESSAGE, {str(bill) for bill in self._estate.replayed()})
 
-    def _give_account(self, bills: int) -> DemoResult:
-        proof: dict[str, Any] | None = self._run.ask("prove")
+    def _give_account(self, bills: int, live: bool) -> DemoResult:
+        proof: dict[str, Any] | None = self._run.ask("prove") if live else None
         models = proof["models"] if proof is not None else []
         account = self._account()
         return DemoResult(

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import psutil
 import psycopg
 import pytest
@@ -54,11 +55,15 @@ def add_bills(shop: Captured, first: int, count: int) -> None:
 
 
 def test_a_snapshot_then_the_stream(shop: Captured) -> None:
-    """Rows that are there come as a snapshot, what follows as news, exact and with before images."""
+    """Rows that are there come as a snapshot, what follows as news, exact and with before images.
+
+    The positions of each batch are a place to go on from.
+    """
     shop.capture.start()
     shop.bootstrap()
     assert all(batch.snapshot for batch in shop.batches)
     assert shop.rows("bills")[1] == {"id": 1, "total": "1.50", "sold_at": "2026-03-01T11:00:00.000000Z"}
+    snapshot = shop.batches[-1].positions
     shop.execute("update shop.bills set total = 7 where id = 2")
     shop.execute("delete from shop.bills where id = 3")
     shop.read_until(lambda: len(shop.envelopes("bills")) == 5)
@@ -67,6 +72,12 @@ def test_a_snapshot_then_the_stream(shop: Captured) -> None:
     assert (deleted["op"], deleted["before"]["id"]) == ("d", 3)
     assert not shop.batches[-1].snapshot
     assert shop.capture.states()["shop"].state == "streaming"
+    again = EmbeddedLog(shop.state / "log.db", expected=["shop"])
+    again.seek(snapshot)
+    batch = again.read(1000, 0.0)
+    again.close()
+    assert batch is not None
+    assert [orjson.loads(value)["op"] for value in batch.records["value"].to_pylist() if value] == ["u", "d"]
 
 
 def test_a_restart_goes_on_without_a_second_snapshot(shop: Captured) -> None:
@@ -86,7 +97,7 @@ def test_killed_at_any_moment_it_resumes_without_gap_or_double(shop: Captured) -
     shop.capture.start()
     shop.bootstrap()
     done = threading.Event()
-    bills = 200
+    bills = 120
 
     def sell() -> None:
         for bill in range(bills):
@@ -96,7 +107,7 @@ def test_killed_at_any_moment_it_resumes_without_gap_or_double(shop: Captured) -
 
     seller = threading.Thread(target=sell)
     seller.start()
-    for _ in range(4):
+    for _ in range(3):
         enough = len(shop.batches) + random.randint(1, 10)
         shop.read_until(lambda: len(shop.batches) >= enough or done.is_set())  # noqa: B023
         killed = shop.capture.pid
@@ -119,13 +130,13 @@ def test_killed_within_a_huge_transaction_no_row_is_lost(shop: Captured) -> None
         con.cursor() as cursor,
         cursor.copy("copy shop.bills (id, total) from stdin") as copy,
     ):
-        for row in range(1_000, 61_000):
+        for row in range(1_000, 41_000):
             copy.write_row((row, 1))
     shop.read_until(lambda: shop.log.lag() > 0)
     killed = shop.capture.pid
     assert killed is not None
     os.kill(killed, signal.SIGKILL)
-    shop.read_until(lambda: len(shop.rows("bills")) == 60_003)
+    shop.read_until(lambda: len(shop.rows("bills")) == 40_003)
 
 
 def test_a_crash_of_the_database_is_waited_out(shop: Captured) -> None:
@@ -242,20 +253,3 @@ time.sleep(600)
     shop.capture.start()
     add_bills(shop, 10, 1)
     shop.read_until(lambda: 10 in shop.rows("bills"))
-
-
-def test_a_reader_from_positions_gets_the_rest(shop: Captured) -> None:
-    """Positions of a batch of real records are a place to go on from."""
-    shop.capture.start()
-    shop.bootstrap()
-    add_bills(shop, 10, 5)
-    shop.read_until(lambda: len(shop.rows("bills")) == 8)
-    done = shop.batches[-1].positions
-    add_bills(shop, 20, 5)
-    shop.read_until(lambda: len(shop.rows("bills")) == 13)
-    again = EmbeddedLog(shop.state / "log.db", expected=["shop"])
-    again.seek(done)
-    batch = again.read(1000, 0.0)
-    again.close()
-    assert batch is not None
-    assert batch.records.num_rows == 5

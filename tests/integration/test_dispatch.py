@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 import time
 from collections import defaultdict
@@ -26,7 +25,7 @@ from activations.dispatch import Dispatcher
 from activations.outbox import Outbox
 from activations.types import FINAL, Delivery, Receipt
 from ringup.errors import ChannelError
-from tests.http_receiver import HttpReceiver, ok, status
+from tests.http_receiver import HttpReceiver, ok, port_that_is_free, status
 from tests.outgoing import delivery, webhook
 
 Receipts = Queue[Receipt]
@@ -60,20 +59,16 @@ def finals(receipts: Receipts, count: int) -> list[Receipt]:
     return found
 
 
-def port_that_is_free() -> int:
-    """A port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 def test_a_submitted_delivery_arrives_and_its_receipt_comes_back() -> None:
-    """The receipt names the delivery, and can be drained once for the ledger."""
+    """The receipt names the delivery, and is there for the ledger until it is recorded."""
     with HttpReceiver() as receiver, dispatching(receiver.url) as (dispatcher, receipts):
         dispatcher.submit([delivery(1)])
         [receipt] = finals(receipts, 1)
         assert (receipt.delivery_id, receipt.seq, receipt.state) == (delivery(1).delivery_id, 1, "delivered")
         assert (receipt.attempt, receipt.status, receipt.detail) == (1, 200, "200 OK")
         assert dispatcher.receipts() == [receipt]
+        assert dispatcher.receipts() == [receipt]
+        dispatcher.recorded()
         assert dispatcher.receipts() == []
         assert dispatcher.waiting() == {"till": 0}
 
@@ -230,6 +225,7 @@ def test_memory_is_bounded_and_the_outbox_holds_the_rest(tmp_path: Path) -> None
                 [], [delivery(number + n, profile_id=n % 7) for n in range(1, 101)] if number < 500 else []
             )
             con.execute("commit")
+            dispatcher.recorded()
             number += len(new)
             dispatcher.submit(new)
             dispatcher.refill(partial(outbox.pending, con))

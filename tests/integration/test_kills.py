@@ -66,7 +66,6 @@ class Shop:
         psutil.Process(self.run.pid).kill()
         wait_for("the restart", self.run.check)
         wait_for("the run's answer", lambda: self.run.ask("status"))
-        self.run._was_live = True  # it was: the next death is to be mended too
 
     def kill_capture(self) -> None:
         """The capture process dies at once; the run starts it again."""

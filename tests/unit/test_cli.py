@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from ringup import __version__
-from ringup.cli import app, main
+from ringup import __version__, service
+from ringup.cli import DIFFERS, FAULT, MISTAKE, app, main
+from tests.house import ROOT
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
@@ -63,6 +64,30 @@ def test_a_mistake_is_json_for_programs(
     assert said["error"] == "ConfigError"
     assert "ringup.yml" in said["message"]
     assert "ringup init" in said["mend"]
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_fault_of_ringup_itself_is_exit_status_4(
+    form: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is told apart from "rows differ" and from a mistake, and its traceback is on standard error."""
+
+    def unlucky(*args: object, **kwargs: object) -> None:
+        raise ZeroDivisionError("nobody thought of that")
+
+    (tmp_path / "ringup.yml").write_text("project: a")
+    monkeypatch.setattr(service, "answer", unlucky)
+    assert ringup(monkeypatch, "prove", "--project", tmp_path, *form) == 4
+    said = capsys.readouterr()
+    assert "Traceback" in said.err
+    told = json.loads(said.out)["message"] if form else said.err
+    assert "an unexpected ZeroDivisionError: nobody thought of that" in told
+
+
+def test_every_exit_status_is_documented() -> None:
+    """docs/cli.md has a row for each."""
+    text = (ROOT / "docs" / "cli.md").read_text().partition("## Exit statuses")[2]
+    assert re.findall(r"^\| (\d+) \|", text, re.MULTILINE) == ["0", str(DIFFERS), "2", str(MISTAKE), str(FAULT), "130"]
 
 
 @pytest.mark.parametrize(

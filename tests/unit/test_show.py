@@ -8,6 +8,17 @@ import pytest
 
 from ringup import show
 
+STATUS: dict[str, Any] = {
+    "state": "waiting for crm",
+    "sources": {
+        "pos": {"state": "streaming", "since": "2026-03-01T12:00:00.000+00:00", "cause": None, "mend": None},
+        "crm": {"state": "waiting", "since": None, "cause": "it does not answer", "mend": "start the database"},
+    },
+    "lag": 12345,
+    "outdated": [],
+    "outbox": {"delivered": 7},
+    "rows": {"customers": 2469},
+}
 MESSAGE = {
     "delivery_id": "msg_1",
     "activation": "thank_you",
@@ -18,13 +29,25 @@ MESSAGE = {
 
 
 def test_status_is_a_line_for_each_figure(capsys: pytest.CaptureFixture[str]) -> None:
-    """State, counts with separators, messages by fate, and the rows of each model."""
-    show.status({"state": "live", "lag": 12345, "rows": {"customers": 2469}, "outbox": {"delivered": 7}})
+    """State, sources with what is wrong and its mend, counts with separators, messages by fate, rows of each model."""
+    show.status(STATUS)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["state", "live"] in lines
+    assert ["state", "waiting", "for", "crm"] in lines
+    assert ["pos", "streaming"] in lines
+    crm = lines.index(["crm", "waiting"])
+    assert lines[crm + 1 : crm + 3] == [["it", "does", "not", "answer"], ["start", "the", "database"]]
     assert ["lag", "12,345"] in lines
     assert ["delivered", "7"] in lines
     assert ["customers", "2,469"] in lines
+    assert not any("Changed" in line for line in lines)
+
+
+def test_models_that_changed_while_nothing_ran_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever reads rows of an older SQL is told so, and what computes them anew."""
+    show.status({**STATUS, "outdated": ["customers", "regulars"]})
+    assert "Changed since the last run: customers, regulars." in capsys.readouterr().out
+    show.profile({"profile_id": 1, "marts": {}, "segments": {}, "outdated": ["regulars"], "messages": []}, 1)
+    assert "`ringup run` computes them anew" in capsys.readouterr().out
 
 
 def test_a_profile_shows_traits_segments_and_messages(capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,6 +56,7 @@ def test_a_profile_shows_traits_segments_and_messages(capsys: pytest.CaptureFixt
         "profile_id": 12345,
         "marts": {"customers": {"profile_id": 12345, "tier": None, "consent": True}},
         "segments": {"regulars": [{"orders": 5}, {"orders": 6}]},
+        "outdated": [],
         "messages": [MESSAGE],
     }
     show.profile(answer, 12345)

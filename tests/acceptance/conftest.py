@@ -1,0 +1,18 @@
+"""What the acceptance tests share: one PostgreSQL server, and one project made by `ringup init`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ringup.local_postgres import LocalPostgres
+from tests.starter import Shop, starter_shop
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """The project, its database and its receiver; the tests of test_starter.py and those after it use them in turn."""
+    home = tmp_path_factory.mktemp("starter")
+    with LocalPostgres(home / "postgres") as postgres, starter_shop(home, postgres) as shop:
+        yield shop
