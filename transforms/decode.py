@@ -28,6 +28,13 @@ def _plain(column: Column, raw: str) -> str:
     return f"rtrim({raw}, 'Z')" if column.data_type.lower() in ("date", "time") else raw
 
 
+def _unfit(column: Column) -> str:
+    """Whether a value did not become one of the column's type; infinity is no point in time, and NaN no number."""
+    name = quoted(column.name)
+    endless = column.data_type.upper().startswith(("DATE", "TIMESTAMP", "DOUBLE", "FLOAT", "REAL"))
+    return f"({name} is null or not isfinite({name}))" if endless else f"{name} is null"
+
+
 def decode_sql(table: Table) -> str:
     """The batch's changes of one table, typed, from the view `raw`; `_bad` says what is wrong with one.
 
@@ -55,7 +62,7 @@ def decode_sql(table: Table) -> str:
         f"try_cast({_plain(c, quoted('raw ' + c.name))} as {c.data_type}) as {quoted(c.name)}" for c in table.columns
     )
     checks = "\n".join(
-        f"when {quoted('raw ' + c.name)} is not null and {quoted(c.name)} is null then concat("
+        f"when {quoted('raw ' + c.name)} is not null and {_unfit(c)} then concat("
         f"{literal('column ' + c.name + ' cannot be ' + c.data_type + ': ')}, left({quoted('raw ' + c.name)}, 60))"
         if c.data_type.lower() not in ("varchar", "text")
         else f"when {quoted(c.name)} = '{UNAVAILABLE}' then "

@@ -58,6 +58,7 @@ def test_a_change_that_is_no_json_is_kept_aside_and_the_others_go_on(engine: Eng
         ("total", "NaN", "column total cannot be decimal(12,2): NaN"),
         ("total", "99999999999.00", "column total cannot be decimal(12,2): 99999999999.00"),
         ("sold_at", "yesterday", "column sold_at cannot be timestamptz: yesterday"),
+        ("sold_at", "infinity", "column sold_at cannot be timestamptz: infinity"),
         ("bill_id", None, "the key is missing"),
         ("loyalty_card", "__debezium_unavailable_value", "column loyalty_card was left out by the source: "),
     ],
