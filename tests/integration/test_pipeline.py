@@ -16,6 +16,7 @@ from connectors.log import Batch
 from ringup.config import load_config
 from ringup.pipeline import Pipeline
 from tests.debezium import Record, begin, end
+from tests.house import variables
 from tests.http_receiver import HttpReceiver
 from tests.outgoing import SECRET
 from tests.starter_log import CUSTOMERS, END_OF_SNAPSHOT, customer, order
@@ -25,7 +26,8 @@ class Steps:
     """A pipeline that has taken in its first snapshot, and does one step at a time."""
 
     def __init__(self, folder: Path, webhook: str) -> None:
-        environ = {"WEBHOOK_URL": webhook, "WEBHOOK_SECRET": SECRET}
+        database = dict.fromkeys(variables(folder / "connectors"), "unused")
+        environ = {**database, "WEBHOOK_URL": webhook, "WEBHOOK_SECRET": SECRET}
         self.pipeline = Pipeline(load_config(folder, environ), environ)
         self.writer = EmbeddedLogWriter(self.pipeline.log.path)
         self.pipeline.log.seek({})
