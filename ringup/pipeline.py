@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -75,6 +76,7 @@ class Pipeline:
             self.log.seek(self.engine.warehouse.positions())
             self.capture.start()
             self.dispatcher.start()
+            gc.freeze()  # what is there by now stays, and need not be looked through again and again
             while not stop.is_set():
                 self.capture.check()
                 self._look(on_change)

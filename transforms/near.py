@@ -20,6 +20,8 @@ from transforms.warehouse import Inbox, Warehouse, quoted, shown
 NEAR = '"near".'
 CLOCK = "ringup.clock"
 
+_ROWS = pa.list_(pa.int64())
+
 FEW = 500
 """Profiles up to which bringing their rows near is faster than filtering in place."""
 
@@ -120,6 +122,8 @@ def net_changes(kept: pa.Table, computed: pa.Table) -> pa.Table:
     `kept` has the columns of `computed` and `_row`; `_rows` are those of the equal kept rows.
     """
     names = computed.column_names
+    if not kept.num_rows and not computed.num_rows:
+        return computed.append_column("_net", pa.nulls(0, pa.int64())).append_column("_rows", pa.nulls(0, _ROWS))
     sides = [
         kept.append_column("_side", pa.array([-1] * kept.num_rows, pa.int64())),
         computed.append_column("_row", pa.nulls(computed.num_rows, pa.int64())).append_column(

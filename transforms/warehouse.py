@@ -225,7 +225,9 @@ class Warehouse:
 
     def reader(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own, for one thread, that sees what was committed."""
-        return self.con.cursor()
+        reader = self.con.cursor()
+        reader.execute("set timezone = 'UTC'")  # it is the connection's, not the database's
+        return reader
 
     def close(self) -> None:
         """Write a checkpoint and release the file."""
