@@ -11,6 +11,7 @@ stored: retagging is an upsert of the same row.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 
 import pyarrow as pa
@@ -23,7 +24,8 @@ from transforms.project import Table
 from transforms.stage import TOUCHED_ROWS, Stage, looked_up, stage_name
 from transforms.warehouse import Inbox, Warehouse, quoted
 
-_PAIRS = pa.schema({"value": pa.string(), "profile_id": pa.int64()})
+REMEMBERED = 200_000
+"""Identifiers whose owners are kept in mind: about 40 MB."""
 
 
 class Tagging:
@@ -36,21 +38,24 @@ class Tagging:
         self._orphans = {t.relation for t in tables if t.via is not None and self._has_untagged(t)}
         self._asked = Inbox(pa.schema({"value": pa.string()}))
         self._con.register("asked", self._asked)
-        self._owners = {
+        self._owners: dict[str, dict[str, int | None]] = defaultdict(dict)
+        self._ask = {
             kind: warehouse.question(
                 "select value, min(profile_id) as profile_id from live.ringup.identifiers "
                 f"where kind = {literal(kind)} and value in (select value from asked) group by value"
             )
             for kind in {kind for table in tables for kind in table.identifiers}
         }
+        self._moved = self._doubtful = False
         self.begin()
 
     def begin(self) -> None:
         """Forget the batch before."""
         self._staged: list[Table] = []
         self._changed: set[str] = set()
-        self._known: dict[str, pa.Table] = {}
-        self._moved = False
+        if self._doubtful or sum(map(len, self._owners.values())) > REMEMBERED:
+            self._owners.clear()
+        self._moved = self._doubtful = False
 
     def everyone_sql(self) -> str:
         """All profiles there are."""
@@ -120,18 +125,14 @@ class Tagging:
         return pc.if_else(rows.column("_deleted"), None, profiles)
 
     def _by_identifier(self, kind: str, values: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Whose the identifiers are. A batch asks for each of them once."""
-        values = values.cast(pa.string())
-        known = self._known.get(kind, _PAIRS.empty_table())
-        asked = values.unique().drop_null()
-        asked = asked.filter(pc.invert(pc.is_in(asked, known.column("value").combine_chunks())))
-        if len(asked):
-            self._asked.table = pa.table({"value": asked})
-            found = self._owners[kind]()
-            nobody = asked.filter(pc.invert(pc.is_in(asked, found.column("value").combine_chunks())))
-            missing = pa.table({"value": nobody, "profile_id": pa.nulls(len(nobody), pa.int64())})
-            known = self._known[kind] = pa.concat_tables([known, found.cast(_PAIRS), missing.cast(_PAIRS)])
-        return looked_up(values, known.column("value").combine_chunks(), known.column("profile_id"))
+        """Whose the identifiers are. What was asked once is remembered until an identifier moves."""
+        coded = values.cast(pa.string()).combine_chunks().dictionary_encode()
+        names, owners = coded.dictionary.to_pylist(), self._owners[kind]
+        if unknown := [name for name in names if name not in owners]:
+            self._asked.table = pa.table({"value": pa.array(unknown, pa.string())})
+            owners.update(dict.fromkeys(unknown))
+            owners.update(zip(*self._ask[kind]().to_pydict().values(), strict=True))
+        return pa.chunked_array([pa.array([owners[name] for name in names], pa.int64()).take(coded.indices)])
 
     def _by_parent(self, table: Table, values: pa.ChunkedArray) -> pa.ChunkedArray:
         """The profiles of the rows that these point to: staged ones of this batch, else stored ones."""
@@ -159,6 +160,8 @@ class Tagging:
 
     def _move_identifiers(self, table: Table) -> None:
         """Bring the identifiers to what the staged profiles say; `moved` gets those that changed hands."""
+        self._doubtful = True  # until the next batch, as this one may be undone
+        self._owners.clear()
         stage, con = stage_name(table), self._con
         profile = quoted(table.profile or "")
         claims = " union all ".join(

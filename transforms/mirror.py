@@ -160,7 +160,7 @@ class Mirror:
         rows = stage.rows = pa.concat_tables([stage.rows, again]) if again.num_rows else stage.rows
         if not rows.num_rows:
             return 0
-        rows = stage.rows = with_column(rows, "profile_id", self.tagging.tag(table, rows))
+        rows = stage.rows = _forgotten(table, with_column(rows, "profile_id", self.tagging.tag(table, rows)))
         if not pc.all(rows.column("_fresh")).as_py():
             keys = ", ".join(quoted(name) for name in table.key)
             known = f"(select ({keys}) from {stage_name(table)} where not _fresh)"
@@ -212,6 +212,16 @@ class Mirror:
         )
 
 
+def _forgotten(table: Table, rows: pa.Table) -> pa.Table:
+    """The same rows, with nothing left of the deleted ones but their keys."""
+    deleted = rows.column("_deleted")
+    if pc.any(deleted).as_py():
+        for column in table.columns:
+            if column.name not in table.key:
+                rows = with_column(rows, column.name, pc.if_else(deleted, None, rows.column(column.name)))
+    return rows
+
+
 def _newest_sql(table: Table) -> str:
     """Of several changes of one key, the newest, fresh if the first of them was."""
     keys = ", ".join(quoted(name) for name in table.key)
@@ -223,13 +233,6 @@ def _newest_sql(table: Table) -> str:
 
 
 def _insert_sql(table: Table) -> str:
-    """Append the staged rows to the tail; of a deleted row the key stays."""
-    names = [quoted(column.name) for column in table.columns]
-    kept = ", ".join(
-        name if column.name in table.key else f"if(_deleted, null, {name})"
-        for name, column in zip(names, table.columns, strict=True)
-    )
-    return (
-        f"insert into {tail_name(table)} ({', '.join(names)}, profile_id, _position, _deleted) "
-        f"select {kept}, profile_id, _position, _deleted from {stage_name(table)}"
-    )
+    """Append the staged rows to the tail."""
+    names = ", ".join([*(quoted(column.name) for column in table.columns), "profile_id", "_position", "_deleted"])
+    return f"insert into {tail_name(table)} ({names}) select {names} from {stage_name(table)}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,7 +20,7 @@ from transforms.near import CLOCK, FEW, Near, comparable
 from transforms.project import Model, Project
 from transforms.scope import TOUCHED, Scope, kept_name
 from transforms.stage import TOUCHED_ROWS
-from transforms.warehouse import Inbox, Warehouse, quoted
+from transforms.warehouse import Inbox, Warehouse, quoted, shown
 
 BOOKKEEPING = ("_net", "_rows")
 
@@ -32,8 +33,9 @@ class _Plan:
     sources: frozenset[str]
     compare: str
     remove: Callable[[], int]
+    gone: Inbox
     add: Callable[[], int]
-    inbox: Inbox
+    new: Inbox
     near: bool
 
 
@@ -81,25 +83,20 @@ class Refresh:
             yield self._planned(model, below)
 
     def _planned(self, model: Model, below: frozenset[str]) -> _Plan:
-        kept, arriving = kept_name(model), f"changed {model.relation}"
+        kept, gone, new = kept_name(model), f"gone {model.relation}", f"new {model.relation}"
         columns = self._warehouse.columns(kept)
         names = ", ".join(quoted(name) for name in columns)
-        compare = compare_sql(kept, model.sql, columns)
-        inbox = Inbox(self._warehouse.arrow(f"from ({compare}) limit 0").schema)
-        self._warehouse.con.register(arriving, inbox)
+        con = self._warehouse.con
+        gone_rows = shown(con, quoted("temp", "main", gone), {"row": "bigint"}, f"arriving {gone}")
+        new_rows = shown(con, quoted("temp", "main", new), columns, f"arriving {new}")
         return _Plan(
             model,
             below,
-            compare,
-            self._warehouse.order(
-                f"delete from {kept} where rowid in "
-                f"(select unnest(_rows[1:-_net]) from {quoted(arriving)} where _net < 0)"
-            ),
-            self._warehouse.order(
-                f"insert into {kept} select {names} "
-                f"from (select *, unnest(range(_net)) from {quoted(arriving)} where _net > 0)"
-            ),
-            inbox,
+            compare_sql(kept, model.sql, columns),
+            self._warehouse.order(f"delete from {kept} where rowid in (select row from {quoted(gone)})"),
+            gone_rows,
+            self._warehouse.order(f"insert into {kept} select {names} from {quoted(new)}"),
+            new_rows,
             comparable(columns.values()),
         )
 
@@ -164,12 +161,30 @@ class Refresh:
             changed = self._warehouse.arrow(plan.compare)
         if not changed.num_rows:
             return ()
-        plan.inbox.table = changed
-        if pc.min(changed["_net"]).as_py() < 0:
+        gone, new = gone_and_new(changed)
+        if len(gone):
+            plan.gone.table = pa.table({"row": gone})
             plan.remove()
-        if pc.max(changed["_net"]).as_py() > 0:
+        if new.num_rows:
+            plan.new.table = new
             plan.add()
         return candidates(plan.model, changed, self._touched.table) if ask else ()
+
+
+def gone_and_new(changed: pa.Table) -> tuple[pa.Array, pa.Table]:
+    """The places of the kept rows that go, and the rows that come, each as often as its net count says."""
+    net = changed.column("_net")
+    going = changed.filter(pc.less(net, 0))
+    rows = [
+        row
+        for count, places in zip(going.column("_net").to_pylist(), going.column("_rows").to_pylist(), strict=True)
+        for row in [place for place in places if place is not None][:-count]
+    ]
+    coming = changed.filter(pc.greater(net, 0))
+    times = coming.column("_net").to_numpy()
+    if coming.num_rows and times.max() > 1:
+        coming = coming.take(pa.array(np.repeat(np.arange(len(times)), times)))
+    return pa.array(rows, pa.int64()), coming.drop_columns(list(BOOKKEEPING))
 
 
 def candidates(model: Model, changed: pa.Table, touched: pa.Table) -> Iterator[Candidate]:
