@@ -93,6 +93,7 @@ class Pipeline:
         finally:
             self._become("stopping", on_change)
             self._close()
+            gc.unfreeze()
 
     def _look(self, on_change: Callable[[str], None]) -> None:
         """See what the sources are doing, and say what is new."""
