@@ -36,6 +36,8 @@ class Engine:
                 log.info("building again, since their SQL changed: %s", ", ".join(m.name for m in scope.rebuilt))
                 with self.warehouse.transaction():
                     self.refresh.everything()
+                    scope.note_built()
+            scope.note_built()  # where nothing is kept yet, `start` computes it all
             if self.ready:
                 self.refresh.warm()
         except BaseException:

@@ -19,7 +19,7 @@ import duckdb
 
 from ringup.api import serve
 from ringup.config import Config
-from ringup.errors import ProjectError, RingupError, WarehouseError
+from ringup.errors import RingupError, WarehouseError
 from ringup.pipeline import Pipeline
 from ringup.progress import Progress, ProgressHandler
 from ringup.service import Ownership
@@ -92,12 +92,6 @@ def _mendable(error: Exception, state: Path) -> RingupError | None:
             pass
         case OSError() if error.errno in _REFUSED:
             pass
-        case duckdb.DataError():
-            return ProjectError(
-                f"a model cannot be computed from the rows that came: {error}",
-                where=str(state / "logs" / "ringup.log"),
-                mend="Let its SQL take any value, with try_cast say, and start again: nothing is lost.",
-            )
         case _:
             return None
     return WarehouseError(

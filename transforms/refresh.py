@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ringup.errors import ProjectError
 from transforms.changes import Candidate, Membership, Row, SegmentChange, TriggerFired
 from transforms.mirror import Applied
 from transforms.near import CLOCK, FEW, Near, comparable
@@ -155,10 +157,17 @@ class Refresh:
 
     def _change(self, plan: _Plan, *, near: bool, ask: bool) -> Iterable[Candidate]:
         """Compute a model for the touched profiles and change the kept rows that differ."""
-        if near:
-            changed = self._near.changes(plan.model, None if plan.near else plan.compare)
-        else:
-            changed = self._warehouse.arrow(plan.compare)
+        try:
+            if near:
+                changed = self._near.changes(plan.model, None if plan.near else plan.compare)
+            else:
+                changed = self._warehouse.arrow(plan.compare)
+        except duckdb.DataError as error:
+            raise ProjectError(
+                f"model {plan.model.name} cannot be computed from the rows that came: {error}",
+                where=plan.model.path,
+                mend="Let its SQL take any value, with try_cast say, and start again: nothing is lost.",
+            ) from error
         if not changed.num_rows:
             return ()
         gone, new = gone_and_new(changed)

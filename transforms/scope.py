@@ -75,6 +75,7 @@ class Scope:
         self._warehouse = warehouse
         self.touched = Inbox(TOUCHED_ROWS)
         self._con.register("touched", self.touched)
+        self._facts: dict[str, str] = {}
         self._views = views_of(project)
         show_whole(self._con, project)
         _attach(self._con, "scope")
@@ -114,8 +115,14 @@ class Scope:
             f"create or replace table {kept_name(model)} as "
             f"select * from {quoted('whole', model.schema, model.name)} limit 0"
         )
-        self._warehouse.remember(fact, current)
+        self._facts[fact] = current
         return True
+
+    def note_built(self) -> None:
+        """Note what the kept tables are built of, in the transaction that fills them: no empty one is ever believed."""
+        for fact, current in self._facts.items():
+            self._warehouse.remember(fact, current)
+        self._facts.clear()
 
 
 def _attach(con: duckdb.DuckDBPyConnection, catalog: str) -> None:

@@ -14,6 +14,7 @@ from ringup.engine import Engine
 from ringup.errors import ProjectError, WarehouseError
 from tests.shop import COMMITTED, SHOP, TABLES, batch, change, model, table
 from transforms.project import Column, Project
+from transforms.refresh import Refresh
 
 BILLS, MEMBERS, LINES = "pos.pos.bills", "crm.crm.members", "pos.pos.bill_lines"
 
@@ -178,3 +179,36 @@ def test_a_model_whose_sql_changed_is_built_again(tmp_path: Path) -> None:
     again = Engine(tmp_path / "live.duckdb", replace(SHOP, models=tuple(edited)))
     assert rows(again, "select profile_id from live.segments.spenders") == [(1,)]
     again.close()
+
+
+def test_a_rebuild_that_was_cut_off_is_done_by_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill between making a model's table and filling it leaves no empty table that later starts believe."""
+    engine = Engine(tmp_path / "live.duckdb", SHOP)
+    engine.start(COMMITTED)
+    take(engine, (MEMBERS, change("c", None, {"member_id": 1, "loyalty_card": "A", "first_name": "Ada"}, 50)))
+    engine.close()
+    models = [replace(m, sql=m.sql.replace("> 50", "is null")) if m.name == "spenders" else m for m in SHOP.models]
+    edited = replace(SHOP, models=tuple(models))
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Refresh, "everything", interrupted)
+        Engine(tmp_path / "live.duckdb", edited)
+    again = Engine(tmp_path / "live.duckdb", edited)
+    assert rows(again, "select profile_id from live.segments.spenders") == [(1,)]
+    again.close()
+
+
+def interrupted(refresh: Refresh) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_model_that_fails_on_the_rows_that_came_is_named(tmp_path: Path) -> None:
+    """The batch is taken back whole, and the error says which file to correct."""
+    sql = 'select profile_id, cast(first_name as integer) as number from "scope"."crm"."members"'
+    project = replace(SHOP, models=(model("numbers", sql, ["crm.members"]),))
+    engine = Engine(tmp_path / "live.duckdb", project)
+    engine.start(COMMITTED)
+    with pytest.raises(ProjectError, match="model numbers cannot be computed from the rows that came") as error:
+        take(engine, (MEMBERS, change("c", None, {"member_id": 1, "loyalty_card": "A", "first_name": "Ada"}, 50)))
+    assert error.value.where == "models/numbers.sql"
+    assert engine.warehouse.positions() == {}
+    engine.close()
