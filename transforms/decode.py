@@ -35,6 +35,11 @@ def _unfit(column: Column) -> str:
     return f"({name} is null or not isfinite({name}))" if endless else f"{name} is null"
 
 
+def _kept(table: Table, column: Column) -> str:
+    """Nothing but its key is kept of a deleted row, so nothing else of it can be wrong."""
+    return "" if column.name in table.key else "_op <> 'd' and "
+
+
 def decode_sql(table: Table) -> str:
     """The batch's changes of one table, typed, from the view `raw`; `_bad` says what is wrong with one.
 
@@ -62,10 +67,10 @@ def decode_sql(table: Table) -> str:
         f"try_cast({_plain(c, quoted('raw ' + c.name))} as {c.data_type}) as {quoted(c.name)}" for c in table.columns
     )
     checks = "\n".join(
-        f"when {quoted('raw ' + c.name)} is not null and {_unfit(c)} then concat("
+        f"when {_kept(table, c)}{quoted('raw ' + c.name)} is not null and {_unfit(c)} then concat("
         f"{literal('column ' + c.name + ' cannot be ' + c.data_type + ': ')}, left({quoted('raw ' + c.name)}, 60))"
         if c.data_type.lower() not in ("varchar", "text")
-        else f"when {quoted(c.name)} = '{UNAVAILABLE}' then "
+        else f"when {_kept(table, c)}{quoted(c.name)} = '{UNAVAILABLE}' then "
         f"{literal('column ' + c.name + ' was left out by the source: set REPLICA IDENTITY FULL')}"
         for c in table.columns
     )
@@ -80,22 +85,22 @@ with parsed as (
 imaged as (
     select
         _n,
-        change.op as op,
+        change.op as _op,
         coalesce(change.source.lsn, 0) as _seen,
         case when change.op = 'r' then 0 else coalesce(change.source.lsn, 0) end as _position,
         make_timestamptz(coalesce(change.source.ts_us, change.source.ts_ms * 1000)) as _committed_at,
         case when change.op = 'd' then change.before else change.after end as row_image
     from parsed
 ),
-raws as (select _n, op, _seen, _position, _committed_at, {image} from imaged),
+raws as (select _n, _op, _seen, _position, _committed_at, {image} from imaged),
 typed as (select *, {typed} from raws),
 checked as (
     select
         *,
         case
-            when op is null then 'not a change event that can be read'
-            when op = 't' then 'TRUNCATE is not applied: delete the rows instead'
-            when op not in ('c', 'r', 'u', 'd') then concat('unknown operation ', op)
+            when _op is null then 'not a change event that can be read'
+            when _op = 't' then 'TRUNCATE is not applied: delete the rows instead'
+            when _op not in ('c', 'r', 'u', 'd') then concat('unknown operation ', _op)
             when _committed_at is null then 'no commit time'
             {checks}
             when {no_key} then 'the key is missing'
@@ -107,8 +112,8 @@ select
     _seen,
     _position,
     _committed_at,
-    op = 'd' as _deleted,
-    op in ('c', if(? = -1, 'r', 'c')) and _position > ? as _fresh,
+    _op = 'd' as _deleted,
+    _op in ('c', if(? = -1, 'r', 'c')) and _position > ? as _fresh,
     _bad,
     {columns}
 from checked

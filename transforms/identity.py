@@ -103,7 +103,7 @@ class Tagging:
         return (
             f"select *, (select min(_committed_at) from ({times})) as _committed_at from temp.main.moved",
             " or ".join(
-                f"(c.kind = {literal(kind)} and m.{quoted(column)} = c.value)"
+                f"(c.kind = {literal(kind)} and m.{quoted(column)}::varchar = c.value)"
                 for kind, column in table.identifiers.items()
             ),
         )
@@ -130,8 +130,8 @@ class Tagging:
         names, owners = coded.dictionary.to_pylist(), self._owners[kind]
         if unknown := [name for name in names if name not in owners]:
             self._asked.table = pa.table({"value": pa.array(unknown, pa.string())})
-            owners.update(dict.fromkeys(unknown))
-            owners.update(zip(*self._ask[kind]().to_pydict().values(), strict=True))
+            found = self._ask[kind]().to_pydict()
+            owners.update(dict.fromkeys(unknown) | dict(zip(*found.values(), strict=True)))
         return pa.chunked_array([pa.array([owners[name] for name in names], pa.int64()).take(coded.indices)])
 
     def _by_parent(self, table: Table, values: pa.ChunkedArray) -> pa.ChunkedArray:

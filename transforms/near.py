@@ -95,7 +95,8 @@ class Near:
         needed = frozenset[str]().union(*(self._reads.get(name, frozenset()) for name in model.depends_on))
         for relation in (needed | (frozenset({CLOCK}) if model.uses_clock else frozenset())) - self._there:
             self._bring(relation, self._fetch[relation]())
-        computed = self._compute[model.relation]()
+        names = self._shelves[model.relation].table.column_names  # where two columns have one name, a table has not
+        computed = self._compute[model.relation]().rename_columns(names)
         self._bring(model.relation, computed)
         if compare is not None:
             return self._warehouse.arrow(compare)

@@ -21,9 +21,9 @@ from transforms.project import Table
 Convert: TypeAlias = Callable[[Any], Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
-_DAY = re.compile(r"\d{4}-\d\d-\d\dZ?")
-_NUMBER = re.compile(r"-?\d{1,38}(\.\d{1,38})?")
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d\d-\d\dZ?", re.ASCII)
+_NUMBER = re.compile(r"-?\d{1,38}(\.\d{1,38})?", re.ASCII)
 
 
 class NotOrdinary(Exception):

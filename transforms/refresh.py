@@ -114,6 +114,7 @@ class Refresh:
 
     def warm(self) -> None:
         """Do all that an evaluation does, for nobody: the first of its kind takes half a second."""
+        self._touched.table = TOUCHED_ROWS.empty_table()
         self._near.begin()
         for plan in self._plans:
             self._near.changes(plan.model, None if plan.near else plan.compare)
@@ -133,11 +134,11 @@ class Refresh:
 
     def _touch_everyone(self, touched: pa.Table | None = None, now: datetime | None = None) -> None:
         """Everyone there is or was, and `touched` with its own times."""
-        kept = " union ".join(f"select profile_id from {kept_name(plan.model)}" for plan in self._plans)
+        kept = "".join(f"union select profile_id from {kept_name(plan.model)} " for plan in self._plans)
         self._touched.table = TOUCHED_ROWS.empty_table() if touched is None else touched
         everyone = self._warehouse.arrow(
             f"select profile_id, coalesce(committed_at, ?::timestamptz) as committed_at "
-            f"from ({self._everyone} union {kept} union select profile_id from touched) "
+            f"from ({self._everyone} {kept}union select profile_id from touched) "
             "left join touched using (profile_id) where profile_id is not null",
             [now or datetime.now(UTC)],
         )

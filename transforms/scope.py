@@ -82,6 +82,11 @@ class Scope:
         for table in project.tables:
             _show_table(self._con, "scope", table, f" and {TOUCHED}" if table.of_customers else "")
         self.rebuilt = tuple(self._show_models(project.models))
+        kept = [built_fact(model) for model in project.models if model.materialized != "view"]
+        self._con.execute(
+            "delete from live.ringup.facts where starts_with(name, 'model ') and not list_contains(?::varchar[], name)",
+            [kept],
+        )
 
     def _show_models(self, models: Iterable[Model]) -> Iterable[Model]:
         """Show each model in `scope`; yield those whose kept table had to be made anew."""

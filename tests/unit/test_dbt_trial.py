@@ -93,3 +93,10 @@ def test_text_and_columns_that_look_like_a_clock_are_not_one(tmp_path: Path) -> 
     """Only what is called, or a keyword, is a clock."""
     sql = """select profile_id, 'now()' as now, bill_id as "current_date" from scope.pos.bills -- now()"""
     assert outcome(tmp_path, one(sql))
+
+
+@pytest.mark.parametrize("name", ["_net", "_Row", "rowid"])
+def test_a_column_that_ringup_needs_itself_is_refused(tmp_path: Path, name: str) -> None:
+    """Comparing would take it for its own, and change the wrong rows."""
+    error = refused(tmp_path, one(f'select profile_id, 1 as "{name}" from scope.pos.bills'))
+    assert "is a name of ringup's own" in error.message

@@ -11,6 +11,9 @@ from ringup.errors import ProjectError
 from transforms.dbt.declared import Node, Place, TableMeta, place_of, read
 from transforms.dbt.nodes import Column, Table
 
+TAKEN = {"_n", "_seen", "_position", "_committed_at", "_deleted", "_fresh", "_was", "_bad", "_op"}
+"""Names that stand beside a source table's own columns on their way into the mirror."""
+
 
 def read_tables(folder: Path, made: Node, needed: set[str]) -> Iterator[Table]:
     """The source tables to mirror: those that models need (`schema.name`), and those that declare a key or identity."""
@@ -69,6 +72,19 @@ def _columns(declared: Iterable[Node], place: Place) -> Iterator[Column]:
 
 
 def _check_columns(table: Table, place: Place) -> None:
+    for column in table.columns:
+        if column.name.lower() in TAKEN or column.name.startswith("raw "):
+            raise ProjectError(
+                f"{table.relation} has a column {column.name}, which is a name of ringup's own",
+                where=str(place.within(column.name)),
+                mend="Leave the column out of `columns`: what is not declared is not copied.",
+            )
+    if table.profile is not None and table.key != (table.profile,):
+        raise ProjectError(
+            f"the profile of {table.relation} is {table.profile}, but its key is {', '.join(table.key)}",
+            where=str(place.within("meta", "profile")),
+            mend="A profile is known by its table's key: name the same one column in both.",
+        )
     names = {column.name for column in table.columns}
     way = (table.via[0],) if table.via else ()
     for column in (*table.key, *filter(None, [table.profile]), *table.identifiers.values(), *way):

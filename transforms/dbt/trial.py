@@ -18,6 +18,9 @@ PROFILE = {"profile_id": "BIGINT"}
 EVENT = {"event_id": "VARCHAR", "event_at": "TIMESTAMP WITH TIME ZONE"}
 """Columns that rows which are kept must have, and those of a trigger besides, with their types."""
 
+TAKEN = {"rowid", "_row", "_rows", "_row_list", "_side", "_side_sum", "_net"}
+"""Names that comparing kept rows with computed ones needs."""
+
 CALLED = {"now", "today", "get_current_time", "get_current_timestamp", "transaction_timestamp"}
 CALLED |= {"random", "uuid", "uuidv4", "uuidv7", "gen_random_uuid"}
 BARE = {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
@@ -66,6 +69,13 @@ def _explained(model: Model, place: Place, words: str) -> ProjectError:
 
 
 def _check_columns(model: Model, place: Place) -> None:
+    for name in (column.name.lower() for column in model.columns):
+        if name in TAKEN:
+            raise ProjectError(
+                f"{model.kind} {model.name} has a column {name}, which is a name of ringup's own",
+                where=str(place.within(name)),
+                mend=f"Give it another name, with `as`; these are taken: {', '.join(sorted(TAKEN))}.",
+            )
     has = {column.name: column.data_type for column in model.columns}
     needed = {**(PROFILE if model.materialized == "table" else {}), **(EVENT if model.kind == "trigger" else {})}
     for name, data_type in needed.items():
