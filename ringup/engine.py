@@ -31,7 +31,7 @@ class Engine:
             asked = frozenset(activation.model for activation in project.activations)
             self.refresh = Refresh(self.warehouse, project, scope, self.mirror.tagging.everyone_sql(), asked)
             self.outbox = Outbox(self.warehouse.con)
-            self.ready = self.warehouse.fact("ready") == "yes"
+            self.ready = self.mirror.complete = self.warehouse.fact("ready") == "yes"
             if scope.rebuilt and self.ready:
                 log.info("building again, since their SQL changed: %s", ", ".join(m.name for m in scope.rebuilt))
                 with self.warehouse.transaction():
@@ -66,7 +66,7 @@ class Engine:
             self.warehouse.remember("ready", "yes")
         self.warehouse.con.execute("checkpoint live")
         self.refresh.warm()
-        self.ready = True
+        self.ready = self.mirror.complete = True
 
     def close(self) -> None:
         """Release the file."""

@@ -17,6 +17,8 @@ from transforms.warehouse import quoted
 UNAVAILABLE = "__debezium_unavailable_value"
 """What Debezium sends for a large value that did not change, when the table's replica identity is not FULL."""
 
+TRUNCATED = "TRUNCATE is not applied"
+
 
 def literal(text: str) -> str:
     """A SQL string."""
@@ -99,7 +101,7 @@ checked as (
         *,
         case
             when _op is null then 'not a change event that can be read'
-            when _op = 't' then 'TRUNCATE is not applied: delete the rows instead'
+            when _op = 't' then '{TRUNCATED}: delete the rows instead'
             when _op not in ('c', 'r', 'u', 'd') then concat('unknown operation ', _op)
             when _committed_at is null then 'no commit time'
             {checks}

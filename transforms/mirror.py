@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from connectors.log import RECORDS, Batch
 from ringup.errors import WarehouseError
-from transforms.decode import decode_sql, literal
+from transforms.decode import TRUNCATED, decode_sql, literal
 from transforms.identity import Tagging
 from transforms.names import base_name, parts_of, tail_name
 from transforms.project import Table
@@ -39,18 +39,22 @@ class Applied:
     touched: pa.Table
 
 
+NEVER = 2**62
+"""A position that nothing is above, so that no row of the table is taken for new without looking."""
+
+
 @dataclass(slots=True)
 class _Stored:
     """A mirror table's state that would cost a query to ask."""
 
     high: int
-    """Highest position stored; -1 while the table is empty."""
+    """Highest position stored; -1 while the table is empty, NEVER where it may hold rows that the source lost."""
     tail: int
     """Rows in the tail."""
 
 
 class Mirror:
-    """Applies batches to the mirror tables."""
+    """Applies batches to the mirror tables. `complete` says that the first snapshots are in: a later one reads anew."""
 
     def __init__(self, warehouse: Warehouse, tables: tuple[Table, ...]) -> None:
         self.warehouse = warehouse
@@ -63,6 +67,7 @@ class Mirror:
         self._decode = {table.relation: decode_sql(table) for table in self.tables}
         self._insert = {table.relation: warehouse.order(_insert_sql(table)) for table in self.tables}
         self._stored: dict[str, _Stored] = {}
+        self.complete = False
         self._inbox = Inbox(RECORDS.append(pa.field("n", pa.int64())))
         warehouse.con.register("raw", self._inbox)
         for table in self.tables:
@@ -103,7 +108,13 @@ class Mirror:
             f"select max(_position), count(*) from {tail_name(table)})"
         )
         assert row is not None
-        self._stored[table.relation] = _Stored(int(row[0]), int(row[1]))
+        doubted = self.warehouse.fact(f"doubted {table.relation}") is not None
+        self._stored[table.relation] = _Stored(NEVER if doubted else int(row[0]), int(row[1]))
+
+    def _doubt(self, table: Table) -> None:
+        """Rows may have gone from the source without a word: from now on look before a row is taken for new."""
+        self._stored[table.relation].high = NEVER
+        self.warehouse.remember(f"doubted {table.relation}", "yes")
 
     def tail_rows(self, table: Table) -> int:
         """Rows that wait to be clustered."""
@@ -120,6 +131,8 @@ class Mirror:
         for table in self.tables:
             if table.topic not in topics and not self.tagging.may_retag(table):
                 continue
+            if self.complete and batch.snapshot and table.topic in topics:
+                self._doubt(table)
             arrived, bad = self._arrived(table, records) if table.topic in topics else (None, 0)
             quarantined += bad
             if applied := self._apply_table(table, arrived):
@@ -140,6 +153,8 @@ class Mirror:
             rows = self.warehouse.arrow(self._decode[table.relation], [high, high])
             bad = rows.num_rows - rows.column("_bad").null_count
             if bad:
+                if pc.any(pc.starts_with(rows.column("_bad"), TRUNCATED)).as_py():
+                    self._doubt(table)
                 self._quarantine(rows.filter(pc.is_valid(rows.column("_bad"))))
                 rows = rows.filter(pc.is_null(rows.column("_bad")))
         stage.rows = stage.fitted(rows)

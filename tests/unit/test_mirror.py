@@ -13,6 +13,7 @@ import pytest
 from ringup.engine import Engine
 from ringup.errors import ProjectError, WarehouseError
 from tests.shop import COMMITTED, SHOP, TABLES, batch, change, model, table
+from transforms.compact import compact
 from transforms.project import Column, Project
 from transforms.refresh import Refresh
 
@@ -260,3 +261,25 @@ def test_a_model_may_give_two_columns_one_name(tmp_path: Path) -> None:
     take(engine, (BILLS, change("c", None, bill(2, "A"), 110)))
     assert rows(engine, "select a from live.marts.twice") == [(2,)]
     engine.close()
+
+
+@pytest.mark.parametrize("reopened", [False, True])
+def test_a_row_that_went_without_a_word_is_not_doubled_when_it_is_made_anew(tmp_path: Path, reopened: bool) -> None:
+    """After a TRUNCATE, or a second snapshot, rows may be stored that the source lost: then a create is an upsert."""
+    engine = Engine(tmp_path / "live.duckdb", SHOP)
+    engine.start(COMMITTED)
+    take(engine, (MEMBERS, change("c", None, {"member_id": 1, "loyalty_card": "A", "first_name": "Ada"}, 50)))
+    take(engine, (BILLS, change("c", None, bill(1, "A"), 100)), (LINES, change("c", None, LINE, 101)))
+    take(engine, (BILLS, change("t", None, None, 110)))
+    take(engine, (LINES, change("r", None, LINE | {"line_no": 2}, 120)), snapshot=True)
+    if reopened:
+        compact(engine.warehouse, engine.mirror, at_least=1)
+        engine.close()
+        engine = Engine(tmp_path / "live.duckdb", SHOP)
+    take(engine, (BILLS, change("c", None, bill(1, "A"), 130)), (LINES, change("c", None, LINE, 131)))
+    assert rows(engine, "select visits from live.marts.customers") == [(1,)]
+    assert [str(amount) for (amount,) in rows(engine, "select amount from live.marts.customers")] == ["10.00"]
+    engine.close()
+
+
+LINE = {"bill_id": 1, "line_no": 1, "amount": "5.00"}
