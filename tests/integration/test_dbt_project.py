@@ -247,6 +247,22 @@ def test_meta_that_speaks_of_a_column_that_is_not_there_is_refused(reference: Re
     assert "does not have" in tables_refused(made).message
 
 
+def test_a_profile_that_is_not_the_tables_key_is_refused(reference: Reference) -> None:
+    """A profile that could change under its row would leave its identifiers behind."""
+    made = reference.made
+    meta = {"key": ["bill_id"], "identity": {"profile": "store_id"}}
+    made["sources"]["source.corner_shop.pos.bills"]["config"]["meta"] = meta
+    assert "its key is bill_id" in tables_refused(made).message
+
+
+def test_a_column_with_a_name_of_ringups_own_is_refused(reference: Reference) -> None:
+    """It would stand in the place of what the mirror notes beside each row."""
+    made = reference.made
+    columns = made["sources"]["source.corner_shop.pos.bills"]["columns"]
+    columns["_position"] = {**columns["total"], "name": "_position"}
+    assert "a name of ringup's own" in tables_refused(made).message
+
+
 @pytest.mark.parametrize("other", ["baskets", "bill_lines", "stores", "coupon_redemptions"])
 def test_a_way_that_leads_to_no_customer_is_refused(reference: Reference, other: str) -> None:
     """An unknown table, a key of two columns, a table that is the same for all, and a way in a circle."""

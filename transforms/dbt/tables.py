@@ -79,12 +79,6 @@ def _check_columns(table: Table, place: Place) -> None:
                 where=str(place.within(column.name)),
                 mend="Leave the column out of `columns`: what is not declared is not copied.",
             )
-    if table.profile is not None and table.key != (table.profile,):
-        raise ProjectError(
-            f"the profile of {table.relation} is {table.profile}, but its key is {', '.join(table.key)}",
-            where=str(place.within("meta", "profile")),
-            mend="A profile is known by its table's key: name the same one column in both.",
-        )
     names = {column.name for column in table.columns}
     way = (table.via[0],) if table.via else ()
     for column in (*table.key, *filter(None, [table.profile]), *table.identifiers.values(), *way):
@@ -94,6 +88,12 @@ def _check_columns(table: Table, place: Place) -> None:
                 where=str(place.within("meta", column)),
                 mend=f"Declare the column under `columns`, or name one of {', '.join(sorted(names))}.",
             )
+    if table.profile is not None and table.key != (table.profile,):
+        raise ProjectError(
+            f"the profile of {table.relation} is {table.profile}, but its key is {', '.join(table.key)}",
+            where=str(place.within("meta", "profile")),
+            mend="A profile is known by its table's key: name the same one column in both.",
+        )
 
 
 def _check_way(tables: Mapping[str, Table], table: Table, place: Place) -> None:
