@@ -37,7 +37,7 @@ class Near:
         self._compute: dict[str, Callable[[], pa.Table]] = {}
         self._kept: dict[str, Callable[[], pa.Table]] = {}
         self._there: set[str] = set()
-        self._sources = _sources(project)
+        self._sources = sources_of(project)
         self._for_all = {CLOCK} | _same_for_all(project)
         self._reads: dict[str, frozenset[str]] = {
             table.relation: frozenset({table.relation}) for table in project.tables
@@ -137,7 +137,7 @@ def net_changes(kept: pa.Table, computed: pa.Table) -> pa.Table:
     return changed.select([*names, "_side_sum", "_row_list"]).rename_columns([*names, "_net", "_rows"])
 
 
-def _sources(project: Project) -> dict[str, frozenset[str]]:
+def sources_of(project: Project) -> dict[str, frozenset[str]]:
     """The source tables, and the clock, that each relation comes from."""
     found = {table.relation: frozenset({table.relation}) for table in project.tables} | {CLOCK: frozenset({CLOCK})}
     for model in project.models:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from ringup.errors import ProjectError
 from transforms.changes import Candidate, Membership, Row, SegmentChange, TriggerFired
 from transforms.mirror import Applied
-from transforms.near import CLOCK, FEW, Near, comparable
+from transforms.near import CLOCK, FEW, Near, comparable, sources_of
 from transforms.project import Model, Project
 from transforms.scope import TOUCHED, Scope, kept_name
 from transforms.stage import TOUCHED_ROWS
@@ -74,15 +74,10 @@ class Refresh:
         self.sweeps = {p.model.name: p.model.sweep for p in self._plans if p.model.sweep is not None}
 
     def _plan(self, project: Project) -> Iterator[_Plan]:
-        closure: dict[str, frozenset[str]] = {table.relation: frozenset({table.relation}) for table in project.tables}
+        sources = sources_of(project)
         for model in project.models:
-            below = frozenset[str]().union(*(closure.get(name, frozenset()) for name in model.depends_on))
-            if model.uses_clock:
-                below |= {CLOCK}
-            closure[model.relation] = below
-            if model.materialized == "view":
-                continue
-            yield self._planned(model, below)
+            if model.materialized != "view":
+                yield self._planned(model, sources[model.relation])
 
     def _planned(self, model: Model, below: frozenset[str]) -> _Plan:
         kept, gone, new = kept_name(model), f"gone {model.relation}", f"new {model.relation}"
