@@ -29,7 +29,7 @@ class Engine:
             self.mirror = Mirror(self.warehouse, project.tables)
             scope = Scope(self.warehouse, project)
             asked = frozenset(activation.model for activation in project.activations)
-            self.refresh = Refresh(self.warehouse, project, scope, self.mirror.tagging.everyone_sql(), asked)
+            self.refresh = Refresh(self.warehouse, project, scope, self.mirror, asked)
             self.outbox = Outbox(self.warehouse.con)
             self.ready = self.mirror.complete = self.warehouse.fact("ready") == "yes"
             if scope.rebuilt and self.ready:

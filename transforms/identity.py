@@ -46,16 +46,27 @@ class Tagging:
             )
             for kind in {kind for table in tables for kind in table.identifiers}
         }
-        self._moved = self._doubtful = False
+        self._rollbacks = warehouse.rollbacks
+        self._remember_all()
         self.begin()
 
     def begin(self) -> None:
         """Forget the batch before."""
         self._staged: list[Table] = []
         self._changed: set[str] = set()
-        if self._doubtful or sum(map(len, self._owners.values())) > REMEMBERED:
+        if self._rollbacks != self._warehouse.rollbacks or sum(map(len, self._owners.values())) > REMEMBERED:
             self._owners.clear()
-        self._moved = self._doubtful = False
+            self._rollbacks = self._warehouse.rollbacks
+        self._moved = False
+
+    def _remember_all(self) -> None:
+        """Learn whose every identifier is, where they are not too many."""
+        if self._warehouse.number("select count(*) from live.ringup.identifiers") <= REMEMBERED // 2:
+            found = self._con.execute(
+                "select kind, value, min(profile_id) from live.ringup.identifiers group by kind, value"
+            )
+            for kind, value, owner in found.fetchall():
+                self._owners[kind][value] = owner
 
     def everyone_sql(self) -> str:
         """All profiles there are."""
@@ -160,8 +171,6 @@ class Tagging:
 
     def _move_identifiers(self, table: Table) -> None:
         """Bring the identifiers to what the staged profiles say; `moved` gets those that changed hands."""
-        self._doubtful = True  # until the next batch, as this one may be undone
-        self._owners.clear()
         stage, con = stage_name(table), self._con
         profile = quoted(table.profile or "")
         claims = " union all ".join(
@@ -188,6 +197,8 @@ class Tagging:
             "(select (kind, value) from claims union select (kind, value) from held) group by kind, value"
             ") group by kind, value having max(was) is distinct from max(is_now)"
         )
+        for kind, value in con.execute("select kind, value from claims union select kind, value from held").fetchall():
+            self._owners[kind].pop(value, None)
         self._moved = self._warehouse.number("select count(*) from moved") > 0
 
     def touched(self) -> pa.Table:

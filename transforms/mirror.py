@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from connectors.log import RECORDS, Batch
 from ringup.errors import WarehouseError
 from transforms.decode import TRUNCATED, decode_sql, literal
+from transforms.held import PROFILE, Held
 from transforms.identity import Tagging
 from transforms.names import base_name, parts_of, tail_name
 from transforms.project import Table
@@ -67,6 +68,9 @@ class Mirror:
         self._decode = {table.relation: decode_sql(table) for table in self.tables}
         self._insert = {table.relation: warehouse.order(_insert_sql(table)) for table in self.tables}
         self._stored: dict[str, _Stored] = {}
+        self.held = {
+            table.relation: Held(warehouse, _held_sql(table), table.key) for table in self.tables if table.of_customers
+        }
         self.complete = False
         self._inbox = Inbox(RECORDS.append(pa.field("n", pa.int64())))
         warehouse.con.register("raw", self._inbox)
@@ -165,6 +169,7 @@ class Mirror:
     def _apply_table(self, table: Table, arrived: pa.Table | None) -> int:
         """Upsert what arrived, and what has to be tagged anew; returns how many rows that is."""
         con, stage, stored = self.warehouse.con, self._stages[table.relation], self._stored[table.relation]
+        held = self.held.get(table.relation)
         if arrived is None:
             stage.rows = stage.schema.empty_table()
         elif arrived.num_rows:
@@ -181,6 +186,11 @@ class Mirror:
             known = f"(select ({keys}) from {stage_name(table)} where not _fresh)"
             for name in parts_of(table):
                 con.execute(f"delete from {name} where ({keys}) in {known}")
+            if held is not None:
+                replaced = rows.filter(pc.invert(rows.column("_fresh")))
+                held.remove(replaced.column("_was"), replaced)
+        if held is not None:
+            held.add(rows)
         stored.tail += self._insert[table.relation]()
         return int(rows.num_rows)
 
@@ -251,3 +261,11 @@ def _insert_sql(table: Table) -> str:
     """Append the staged rows to the tail."""
     names = ", ".join([*(quoted(column.name) for column in table.columns), "profile_id", "_position", "_deleted"])
     return f"insert into {tail_name(table)} ({names}) select {names} from {stage_name(table)}"
+
+
+def _held_sql(table: Table) -> str:
+    """The rows of customers, as the models see them."""
+    names = ", ".join(quoted(name) for name in [*(column.name for column in table.columns), PROFILE])
+    return " union all ".join(
+        f"select {names} from {name} where not _deleted and {PROFILE} is not null" for name in parts_of(table)
+    )

@@ -8,19 +8,17 @@ Arrow tables have the same names. What is the same for all customers stays near 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from transforms.held import Held
 from transforms.project import Model, Project
-from transforms.scope import SCOPE, TOUCHED, kept_name
+from transforms.scope import SCOPE
 from transforms.warehouse import Inbox, Warehouse, quoted, shown
 
 NEAR = '"near".'
 CLOCK = "ringup.clock"
-
-_ROWS = pa.list_(pa.int64())
 
 FEW = 500
 """Profiles up to which bringing their rows near is faster than filtering in place."""
@@ -29,13 +27,13 @@ FEW = 500
 class Near:
     """The catalog `near`. A pass begins with `begin`; then the models are computed in their order."""
 
-    def __init__(self, warehouse: Warehouse, project: Project) -> None:
+    def __init__(self, warehouse: Warehouse, project: Project, touched: Inbox, held: Mapping[str, Held]) -> None:
         self._warehouse, self._con = warehouse, warehouse.con
+        self._touched, self._held = touched, held
         self._con.execute("attach ':memory:' as near")
         self._shelves: dict[str, Inbox] = {}
         self._fetch: dict[str, Callable[[], pa.Table]] = {}
         self._compute: dict[str, Callable[[], pa.Table]] = {}
-        self._kept: dict[str, Callable[[], pa.Table]] = {}
         self._there: set[str] = set()
         self._sources = sources_of(project)
         self._for_all = {CLOCK} | _same_for_all(project)
@@ -62,9 +60,6 @@ class Near:
             self._con.execute(f"create view {name} as {near_sql(model)}")
         if model.materialized != "view":
             self._compute[relation] = self._warehouse.computation(near_sql(model))
-            self._kept[relation] = self._warehouse.question(
-                f"select *, rowid as _row from {kept_name(model)} where {TOUCHED}"
-            )
 
     def _shelve(self, relation: str) -> None:
         name = relation.split(".", 1)
@@ -87,20 +82,21 @@ class Near:
         """Anything may have changed."""
         self._there = set()
 
-    def changes(self, model: Model, compare: str | None = None) -> pa.Table:
-        """The model's rows for the touched profiles against the kept ones, as `net_changes` says.
-
-        `compare` is the SQL to compare with where the rows are not `comparable` in memory.
-        """
+    def compute(self, model: Model) -> pa.Table:
+        """The model's rows for the touched profiles, from what is near, which has all that it needs."""
         needed = frozenset[str]().union(*(self._reads.get(name, frozenset()) for name in model.depends_on))
         for relation in (needed | (frozenset({CLOCK}) if model.uses_clock else frozenset())) - self._there:
-            self._bring(relation, self._fetch[relation]())
+            self._bring(relation, self._rows_of(relation))
         names = self._shelves[model.relation].table.column_names  # where two columns have one name, a table has not
         computed = self._compute[model.relation]().rename_columns(names)
         self._bring(model.relation, computed)
-        if compare is not None:
-            return self._warehouse.arrow(compare)
-        return net_changes(self._kept[model.relation](), computed)
+        return computed
+
+    def _rows_of(self, relation: str) -> pa.Table:
+        """The rows of a relation, from memory where they are held there."""
+        held = self._held.get(relation)
+        rows = held.of(self._touched.table.column("profile_id")) if held is not None else None
+        return self._fetch[relation]() if rows is None else rows
 
     def _bring(self, relation: str, rows: pa.Table) -> None:
         self._shelves[relation].table = rows
@@ -110,31 +106,6 @@ class Near:
 def near_sql(model: Model) -> str:
     """The model's SQL over the rows that were brought near."""
     return model.sql.replace(SCOPE, NEAR)
-
-
-def comparable(kinds: Iterable[str]) -> bool:
-    """Whether rows of these DuckDB types can be compared in memory: nested values cannot."""
-    return not any(kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION", "VARIANT")) for kind in kinds)
-
-
-def net_changes(kept: pa.Table, computed: pa.Table) -> pa.Table:
-    """Rows with their net count in `_net`: below 0 kept and not computed, above 0 computed and not kept.
-
-    `kept` has the columns of `computed` and `_row`; `_rows` are those of the equal kept rows.
-    """
-    names = computed.column_names
-    if not kept.num_rows and not computed.num_rows:
-        return computed.append_column("_net", pa.nulls(0, pa.int64())).append_column("_rows", pa.nulls(0, _ROWS))
-    sides = [
-        kept.append_column("_side", pa.array([-1] * kept.num_rows, pa.int64())),
-        computed.append_column("_row", pa.nulls(computed.num_rows, pa.int64())).append_column(
-            "_side", pa.array([1] * computed.num_rows, pa.int64())
-        ),
-    ]
-    both = pa.concat_tables(sides)
-    grouped = both.group_by(names, use_threads=False).aggregate([("_side", "sum"), ("_row", "list")])
-    changed = grouped.filter(pc.not_equal(grouped.column("_side_sum"), 0))
-    return changed.select([*names, "_side_sum", "_row_list"]).rename_columns([*names, "_net", "_rows"])
 
 
 def sources_of(project: Project) -> dict[str, frozenset[str]]:

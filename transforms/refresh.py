@@ -5,7 +5,7 @@ The comparison is a net count of equal rows, so it is right for any grain; what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,14 +17,15 @@ import pyarrow.compute as pc
 
 from ringup.errors import ProjectError
 from transforms.changes import Candidate, Membership, Row, SegmentChange, TriggerFired
-from transforms.mirror import Applied
-from transforms.near import CLOCK, FEW, Near, comparable, sources_of
+from transforms.kept import Kept
+from transforms.mirror import Applied, Mirror
+from transforms.near import CLOCK, FEW, Near, sources_of
 from transforms.project import Model, Project
 from transforms.scope import TOUCHED, Scope, kept_name
 from transforms.stage import TOUCHED_ROWS
-from transforms.warehouse import Inbox, Warehouse, quoted, shown
+from transforms.warehouse import Warehouse, quoted
 
-BOOKKEEPING = ("_net", "_rows")
+BOOKKEEPING = ("_net", "_places")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +35,16 @@ class _Plan:
     model: Model
     sources: frozenset[str]
     compare: str
-    remove: Callable[[], int]
-    gone: Inbox
-    add: Callable[[], int]
-    new: Inbox
-    near: bool
+    kept: Kept
 
 
 def compare_sql(kept: str, computed: str, columns: Iterable[str]) -> str:
     """Rows that are kept and not computed (`_net` < 0) or computed and not kept (`_net` > 0)."""
     names = ", ".join(quoted(name) for name in columns)
     return f"""
-select {names}, sum(_side)::bigint as _net, list(_row) filter (_row is not null) as _rows
+select {names}, sum(_side)::bigint as _net, list(_place) filter (_place is not null) as _places
 from (
-    select {names}, -1 as _side, rowid as _row from {kept} where {TOUCHED}
+    select {names}, -1 as _side, rowid as _place from {kept} where {TOUCHED}
     union all
     select {names}, 1, null from (
 {computed}
@@ -62,13 +59,13 @@ class Refresh:
     """Evaluates the continuous models for the touched profiles."""
 
     def __init__(
-        self, warehouse: Warehouse, project: Project, scope: Scope, everyone_sql: str, asked: frozenset[str]
+        self, warehouse: Warehouse, project: Project, scope: Scope, mirror: Mirror, asked: frozenset[str]
     ) -> None:
         """`asked` names the models whose changes are wanted as candidates; others are only kept."""
         self._warehouse = warehouse
         self._touched = scope.touched
-        self._near = Near(warehouse, project)
-        self._everyone = everyone_sql
+        self._near = Near(warehouse, project, scope.touched, mirror.held)
+        self._everyone = mirror.tagging.everyone_sql()
         self._asked = asked
         self._plans = tuple(self._plan(project))
         self.sweeps = {p.model.name: p.model.sweep for p in self._plans if p.model.sweep is not None}
@@ -77,25 +74,8 @@ class Refresh:
         sources = sources_of(project)
         for model in project.models:
             if model.materialized != "view":
-                yield self._planned(model, sources[model.relation])
-
-    def _planned(self, model: Model, below: frozenset[str]) -> _Plan:
-        kept, gone, new = kept_name(model), f"gone {model.relation}", f"new {model.relation}"
-        columns = self._warehouse.columns(kept)
-        names = ", ".join(quoted(name) for name in columns)
-        con = self._warehouse.con
-        gone_rows = shown(con, quoted("temp", "main", gone), {"row": "bigint"}, f"arriving {gone}")
-        new_rows = shown(con, quoted("temp", "main", new), columns, f"arriving {new}")
-        return _Plan(
-            model,
-            below,
-            compare_sql(kept, model.sql, columns),
-            self._warehouse.order(f"delete from {kept} where rowid in (select row from {quoted(gone)})"),
-            gone_rows,
-            self._warehouse.order(f"insert into {kept} select {names} from {quoted(new)}"),
-            new_rows,
-            comparable(columns.values()),
-        )
+                kept = Kept(self._warehouse, model)
+                yield _Plan(model, sources[model.relation], compare_sql(kept.name, model.sql, kept.columns), kept)
 
     def batch(self, applied: Applied) -> list[Candidate]:
         """Bring the models to the state of the mirror after a batch; returns what changed."""
@@ -112,7 +92,7 @@ class Refresh:
         self._touched.table = TOUCHED_ROWS.empty_table()
         self._near.begin()
         for plan in self._plans:
-            self._near.changes(plan.model, None if plan.near else plan.compare)
+            self._changed(plan, near=True)
 
     def sweep(self, now: datetime) -> list[Candidate]:
         """Move the clock to `now` and evaluate the models that read it, and what reads those, for everyone."""
@@ -154,10 +134,7 @@ class Refresh:
     def _change(self, plan: _Plan, *, near: bool, ask: bool) -> Iterable[Candidate]:
         """Compute a model for the touched profiles and change the kept rows that differ."""
         try:
-            if near:
-                changed = self._near.changes(plan.model, None if plan.near else plan.compare)
-            else:
-                changed = self._warehouse.arrow(plan.compare)
+            changed, computed = self._changed(plan, near=near)
         except duckdb.DataError as error:
             raise ProjectError(
                 f"model {plan.model.name} cannot be computed from the rows that came: {error}",
@@ -166,30 +143,62 @@ class Refresh:
             ) from error
         if not changed.num_rows:
             return ()
-        gone, new = gone_and_new(changed)
-        if len(gone):
-            plan.gone.table = pa.table({"row": gone})
-            plan.remove()
-        if new.num_rows:
-            plan.new.table = new
-            plan.add()
+        if computed is None:
+            plan.kept.exchange(*gone_and_new(changed))
+        else:
+            plan.kept.renew(*renewed(changed, computed))
         return candidates(plan.model, changed, self._touched.table) if ask else ()
+
+    def _changed(self, plan: _Plan, *, near: bool) -> tuple[pa.Table, pa.Table | None]:
+        """Rows with their net count; and all computed rows, where they are few and were compared in memory."""
+        if not near:
+            return self._warehouse.arrow(plan.compare), None
+        computed = self._near.compute(plan.model)
+        if not plan.kept.comparable:
+            return self._warehouse.arrow(plan.compare), None
+        return net_changes(plan.kept.of(self._touched.table.column("profile_id")), computed), computed
+
+
+def net_changes(kept: pa.Table, computed: pa.Table) -> pa.Table:
+    """Rows with their net count in `_net`: below 0 kept and not computed, above 0 computed and not kept."""
+    names = computed.column_names
+    if not kept.num_rows and not computed.num_rows:
+        return computed.append_column("_net", pa.nulls(0, pa.int64()))
+    sides = (
+        rows.append_column("_net", pa.array(np.full(rows.num_rows, side)))
+        for rows, side in ((kept.rename_columns(names), -1), (computed, 1))
+    )
+    grouped = pa.concat_tables(sides).group_by(names, use_threads=False).aggregate([("_net", "sum")])
+    changed = grouped.filter(pc.not_equal(grouped.column("_net_sum"), 0))
+    return changed.rename_columns([*names, "_net"])
+
+
+def renewed(changed: pa.Table, computed: pa.Table) -> tuple[pa.Array, pa.Table]:
+    """The profiles that lose a row, all of whose rows are written anew; and the rows to be written."""
+    losing = pc.unique(changed.filter(pc.less(changed.column("_net"), 0)).column("profile_id"))
+    again = computed.filter(pc.is_in(computed.column("profile_id"), value_set=losing))
+    others = changed.filter(pc.invert(pc.is_in(changed.column("profile_id"), value_set=losing)))
+    return losing, pa.concat_tables([again, coming(others)])
 
 
 def gone_and_new(changed: pa.Table) -> tuple[pa.Array, pa.Table]:
     """The places of the kept rows that go, and the rows that come, each as often as its net count says."""
-    net = changed.column("_net")
-    going = changed.filter(pc.less(net, 0))
-    rows = [
-        row
-        for count, places in zip(going.column("_net").to_pylist(), going.column("_rows").to_pylist(), strict=True)
-        for row in [place for place in places if place is not None][:-count]
+    going = changed.filter(pc.less(changed.column("_net"), 0))
+    places = [
+        place
+        for count, found in zip(going.column("_net").to_pylist(), going.column("_places").to_pylist(), strict=True)
+        for place in found[:-count]
     ]
-    coming = changed.filter(pc.greater(net, 0))
-    times = coming.column("_net").to_numpy()
-    if coming.num_rows and times.max() > 1:
-        coming = coming.take(pa.array(np.repeat(np.arange(len(times)), times)))
-    return pa.array(rows, pa.int64()), coming.drop_columns(list(BOOKKEEPING))
+    return pa.array(places, pa.int64()), coming(changed)
+
+
+def coming(changed: pa.Table) -> pa.Table:
+    """The rows that are computed and not kept, each as often as its net count says."""
+    rows = changed.filter(pc.greater(changed.column("_net"), 0))
+    times = rows.column("_net").to_numpy()
+    if rows.num_rows and times.max() > 1:
+        rows = rows.take(pa.array(np.repeat(np.arange(len(times)), times)))
+    return rows.drop_columns([name for name in BOOKKEEPING if name in rows.column_names])
 
 
 def candidates(model: Model, changed: pa.Table, touched: pa.Table) -> Iterator[Candidate]:
