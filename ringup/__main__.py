@@ -1,5 +1,20 @@
-"""`python -m ringup`."""
+"""`ringup`, and `python -m ringup`."""
 
-from ringup.cli import main
+from __future__ import annotations
 
-main()
+import sys
+
+from ringup.tuning import begin_tuned
+
+
+def start() -> None:
+    """Run the command line; the pipeline in a process that suits it."""
+    if sys.argv[1:2] == ["run"]:
+        begin_tuned()
+    from ringup.cli import main
+
+    main()
+
+
+if __name__ == "__main__":
+    start()

@@ -16,7 +16,6 @@ import typer
 from ringup import __version__
 from ringup.config import load_config
 from ringup.errors import RingupError
-from ringup.tuning import begin_tuned
 
 DIFFERS = 1
 """Exit status: the answer is no. Rows differ, nobody has this id, or the demo missed a message."""
@@ -185,8 +184,6 @@ def _fail(error: RingupError, status: int) -> NoReturn:
 
 def main() -> NoReturn:
     """Run the command line. Exit statuses: 0, DIFFERS, 2 for a wrong command line, MISTAKE, FAULT, 130 for Ctrl-C."""
-    if sys.argv[1:2] == ["run"]:
-        begin_tuned()
     try:
         app()
     except RingupError as error:

@@ -6,7 +6,7 @@ This is the simple form: the whole table is written anew, in one transaction, in
 from __future__ import annotations
 
 from transforms.mirror import Mirror
-from transforms.names import base_name, tail_name
+from transforms.parts import base_name, tail_name
 from transforms.warehouse import Warehouse
 
 TAIL_ROWS = 200_000

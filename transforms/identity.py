@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from ringup.errors import ProjectError
 from transforms.decode import literal
-from transforms.names import parts_of
+from transforms.parts import parts_of
 from transforms.project import Table
 from transforms.stage import TOUCHED_ROWS, Stage, looked_up, stage_name
 from transforms.warehouse import Inbox, Warehouse, quoted

@@ -14,11 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from connectors.log import RECORDS, Batch
-from ringup.errors import WarehouseError
 from transforms.decode import TRUNCATED, decode_sql, literal
-from transforms.held import PROFILE, Held
+from transforms.held import Held
 from transforms.identity import Tagging
-from transforms.names import base_name, parts_of, tail_name
+from transforms.parts import base_name, create_parts, held_sql, parts_of, tail_name
 from transforms.project import Table
 from transforms.quick import quick_decode
 from transforms.stage import Stage, repeats, stage_name, with_column
@@ -60,7 +59,7 @@ class Mirror:
     def __init__(self, warehouse: Warehouse, tables: tuple[Table, ...]) -> None:
         self.warehouse = warehouse
         for table in tables:
-            self._create(table)
+            create_parts(warehouse, table)
         self._stages = {table.relation: Stage(warehouse, table) for table in tables}
         self.tagging = Tagging(warehouse, tables, self._stages)
         self.tables = self.tagging.order
@@ -69,40 +68,13 @@ class Mirror:
         self._insert = {table.relation: warehouse.order(_insert_sql(table)) for table in self.tables}
         self._stored: dict[str, _Stored] = {}
         self.held = {
-            table.relation: Held(warehouse, _held_sql(table), table.key) for table in self.tables if table.of_customers
+            table.relation: Held(warehouse, held_sql(table), table.key) for table in self.tables if table.of_customers
         }
         self.complete = False
         self._inbox = Inbox(RECORDS.append(pa.field("n", pa.int64())))
         warehouse.con.register("raw", self._inbox)
         for table in self.tables:
-            self._check_types(table)
             self.refresh_counts(table)
-
-    def _create(self, table: Table) -> None:
-        con = self.warehouse.con
-        con.execute(f"create schema if not exists {quoted('live', table.source)}")
-        declared = {c.name: c.data_type for c in table.columns} | {
-            "profile_id": "bigint",
-            "_position": "bigint",
-            "_deleted": "boolean",
-        }
-        columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in declared.items())
-        for name in parts_of(table):
-            con.execute(f"create table if not exists {name} ({columns})")
-            stored = self.warehouse.columns(name)
-            for column, kind in declared.items():
-                if column not in stored:
-                    con.execute(f"alter table {name} add column {quoted(column)} {kind}")
-
-    def _check_types(self, table: Table) -> None:
-        stored, staged = self.warehouse.columns(base_name(table)), self.warehouse.columns(stage_name(table))
-        for name in (column.name for column in table.columns):
-            if stored[name] != staged[name]:
-                raise WarehouseError(
-                    f"column {name} of {table.relation} is kept as {stored[name]}, and declared as {staged[name]}",
-                    where=table.path,
-                    mend="Declare the type it had, or move the state folder away: the next run builds it again.",
-                )
 
     def refresh_counts(self, table: Table) -> None:
         """Ask again how many rows the tail holds and how far the table is."""
@@ -261,11 +233,3 @@ def _insert_sql(table: Table) -> str:
     """Append the staged rows to the tail."""
     names = ", ".join([*(quoted(column.name) for column in table.columns), "profile_id", "_position", "_deleted"])
     return f"insert into {tail_name(table)} ({names}) select {names} from {stage_name(table)}"
-
-
-def _held_sql(table: Table) -> str:
-    """The rows of customers, as the models see them."""
-    names = ", ".join(quoted(name) for name in [*(column.name for column in table.columns), PROFILE])
-    return " union all ".join(
-        f"select {names} from {name} where not _deleted and {PROFILE} is not null" for name in parts_of(table)
-    )

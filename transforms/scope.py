@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import duckdb
 
 from ringup.errors import ProjectError
-from transforms.names import parts_of
+from transforms.parts import parts_of
 from transforms.project import Model, Project, Table
 from transforms.stage import TOUCHED_ROWS
 from transforms.warehouse import Inbox, Warehouse, quoted
