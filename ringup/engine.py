@@ -13,6 +13,7 @@ from transforms.compact import compact
 from transforms.mirror import Mirror
 from transforms.project import Project
 from transforms.refresh import Refresh
+from transforms.retag import FACT, said_of
 from transforms.scope import Scope
 from transforms.warehouse import Settings, Warehouse
 
@@ -32,11 +33,14 @@ class Engine:
             self.refresh = Refresh(self.warehouse, project, scope, self.mirror, asked)
             self.outbox = Outbox(self.warehouse.con)
             self.ready = self.mirror.complete = self.warehouse.fact("ready") == "yes"
-            if scope.rebuilt and self.ready:
-                log.info("building again, since their SQL changed: %s", ", ".join(m.name for m in scope.rebuilt))
+            if (scope.rebuilt or self.mirror.retagged) and self.ready:
+                changed = ", ".join(m.name for m in scope.rebuilt) or "what says whose a row is"
+                log.info("building all models again, since this changed: %s", changed)
                 with self.warehouse.transaction():
                     self.refresh.everything()
                     scope.note_built()
+                    self.warehouse.remember(FACT, said_of(project.tables))
+            self.warehouse.remember(FACT, said_of(project.tables))
             scope.note_built()  # where nothing is kept yet, `start` computes it all
             if self.ready:
                 self.refresh.warm()

@@ -17,12 +17,12 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ringup.errors import ProjectError
 from transforms.decode import literal
 from transforms.parts import parts_of
 from transforms.project import Table
 from transforms.stage import TOUCHED_ROWS, Stage, looked_up, stage_name
 from transforms.warehouse import Inbox, Warehouse, quoted
+from transforms.ways import ordered, parent_of
 
 REMEMBERED = 200_000
 """Identifiers whose owners are kept in mind: about 40 MB."""
@@ -34,7 +34,7 @@ class Tagging:
     def __init__(self, warehouse: Warehouse, tables: tuple[Table, ...], stages: Mapping[str, Stage]) -> None:
         self._warehouse, self._con, self._stages = warehouse, warehouse.con, stages
         self._tables = {table.relation: table for table in tables}
-        self.order = self._ordered(tables)
+        self.order = ordered(tables)
         self._orphans = {t.relation for t in tables if t.via is not None and self._has_untagged(t)}
         self._asked = Inbox(pa.schema({"value": pa.string()}))
         self._con.register("asked", self._asked)
@@ -81,7 +81,7 @@ class Tagging:
     def may_retag(self, table: Table) -> bool:
         """Whether rows of this table that the batch does not hold may have to change their profile."""
         if table.via is not None:
-            parent = self._parent(table)
+            parent = parent_of(table, self._tables)
             return parent.relation in self._changed or (parent in self._staged and table.relation in self._orphans)
         return self._moved and bool(table.identifiers) and table.profile is None
 
@@ -104,7 +104,7 @@ class Tagging:
     def _causes(self, table: Table) -> tuple[str, str]:
         """What makes stored rows be tagged anew, with the time of it; and how it concerns a row `m`."""
         if table.via is not None:
-            parent = self._parent(table)
+            parent = parent_of(table, self._tables)
             key = quoted(parent.key[0])
             return (
                 f"select {key} as k, _committed_at, _was from {stage_name(parent)}",
@@ -132,12 +132,18 @@ class Tagging:
         elif table.via is not None:
             profiles = self._by_parent(table, rows.column(table.via[0]))
         for kind, column in table.identifiers.items() if table.profile is None else ():
-            profiles = pc.coalesce(profiles, self._by_identifier(kind, rows.column(column)))
+            profiles = pc.coalesce(profiles, self._by_identifier(kind, self._texts(table, rows.column(column), column)))
         return pc.if_else(rows.column("_deleted"), None, profiles)
+
+    def _texts(self, table: Table, values: pa.ChunkedArray, column: str) -> pa.ChunkedArray:
+        """The staged identifiers as DuckDB writes them; Arrow writes only whole numbers just so."""
+        if pa.types.is_string(values.type) or pa.types.is_integer(values.type):
+            return values.cast(pa.string())
+        return self._warehouse.arrow(f"select {quoted(column)}::varchar as t from {stage_name(table)}").column("t")
 
     def _by_identifier(self, kind: str, values: pa.ChunkedArray) -> pa.ChunkedArray:
         """Whose the identifiers are. What was asked once is remembered until an identifier moves."""
-        coded = values.cast(pa.string()).combine_chunks().dictionary_encode()
+        coded = values.combine_chunks().dictionary_encode()
         names, owners = coded.dictionary.to_pylist(), self._owners[kind]
         if unknown := [name for name in names if name not in owners]:
             self._asked.table = pa.table({"value": pa.array(unknown, pa.string())})
@@ -147,7 +153,7 @@ class Tagging:
 
     def _by_parent(self, table: Table, values: pa.ChunkedArray) -> pa.ChunkedArray:
         """The profiles of the rows that these point to: staged ones of this batch, else stored ones."""
-        parent = self._parent(table)
+        parent = parent_of(table, self._tables)
         key = parent.key[0]
         stage = self._stages[parent.relation]
         staged = stage.rows if parent in self._staged else stage.schema.empty_table()
@@ -173,6 +179,8 @@ class Tagging:
         """Bring the identifiers to what the staged profiles say; `moved` gets those that changed hands."""
         stage, con = stage_name(table), self._con
         profile = quoted(table.profile or "")
+        kinds = ", ".join(map(literal, table.identifiers))
+        mine = f"profile_id in (select {profile} from {stage}) and kind in ({kinds})"
         claims = " union all ".join(
             f"select {literal(kind)} as kind, {quoted(column)}::varchar as value, {profile} as profile_id "
             f"from {stage} where not _deleted and {quoted(column)} is not null"
@@ -181,14 +189,14 @@ class Tagging:
         con.execute(f"create or replace temp table claims as {claims}")
         con.execute(
             "create or replace temp table held as select kind, value, profile_id from live.ringup.identifiers "
-            f"where profile_id in (select {profile} from {stage})"
+            f"where {mine}"
         )
         con.execute(
             "create or replace temp table before_move as select kind, value, min(profile_id) as profile_id "
             "from live.ringup.identifiers where (kind, value) in "
             "(select (kind, value) from claims union select (kind, value) from held) group by kind, value"
         )
-        con.execute(f"delete from live.ringup.identifiers where profile_id in (select {profile} from {stage})")
+        con.execute(f"delete from live.ringup.identifiers where {mine}")
         con.execute("insert into live.ringup.identifiers select kind, value, profile_id from claims")
         con.execute(
             "create or replace temp table moved as select kind, value, max(was) as profile_id from ("
@@ -218,29 +226,9 @@ class Tagging:
         oldest = both.group_by("profile_id", use_threads=False).aggregate([("committed_at", "min")])
         return oldest.rename_columns(TOUCHED_ROWS.names).cast(TOUCHED_ROWS)
 
-    def _parent(self, table: Table) -> Table:
-        assert table.via is not None
-        _, name = table.via
-        parent = self._tables.get(f"{table.source}.{name}")
-        if parent is None or len(parent.key) != 1:
-            raise ProjectError(
-                f"{table.relation} finds its customer by way of {name}, which is no table with a key of one column",
-                where=table.path,
-                mend="Name a table of the same source whose primary key this column holds.",
-            )
-        return parent
-
     def _has_untagged(self, table: Table) -> bool:
         """Whether rows may wait for the row that leads to their profile; asked once, when the state is opened."""
         return any(
             self._warehouse.number(f"select count(*) from {name} where profile_id is null and not _deleted")
             for name in parts_of(table)
         )
-
-    def _ordered(self, tables: tuple[Table, ...]) -> tuple[Table, ...]:
-        def rank(table: Table) -> int:
-            if table.profile is not None:
-                return 0
-            return 1 if table.via is None else 1 + rank(self._parent(table)) + 1
-
-        return tuple(sorted(tables, key=rank))

@@ -20,6 +20,7 @@ from transforms.identity import Tagging
 from transforms.parts import base_name, create_parts, held_sql, parts_of, tail_name
 from transforms.project import Table
 from transforms.quick import quick_decode
+from transforms.retag import needs_tags, retag
 from transforms.stage import Stage, repeats, stage_name, with_column
 from transforms.warehouse import SMALL_BATCH, Inbox, Warehouse, quoted
 
@@ -60,6 +61,10 @@ class Mirror:
         self.warehouse = warehouse
         for table in tables:
             create_parts(warehouse, table)
+        self.retagged = needs_tags(warehouse, tables)
+        if self.retagged:
+            with warehouse.transaction():
+                retag(warehouse, tables)
         self._stages = {table.relation: Stage(warehouse, table) for table in tables}
         self.tagging = Tagging(warehouse, tables, self._stages)
         self.tables = self.tagging.order

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from transforms.held import Held
 from transforms.project import Model, Project
@@ -89,6 +90,8 @@ class Near:
             self._bring(relation, self._rows_of(relation))
         names = self._shelves[model.relation].table.column_names  # where two columns have one name, a table has not
         computed = self._compute[model.relation]().rename_columns(names)
+        if computed.column("profile_id").null_count:
+            computed = computed.filter(pc.is_valid(computed.column("profile_id")))
         self._bring(model.relation, computed)
         return computed
 

@@ -49,7 +49,8 @@ def prove(con: duckdb.DuckDBPyConnection, project: Project) -> ProofReport:
         for model in project.models:
             if model.materialized == "view":
                 continue
-            kept, computed = kept_name(model), quoted("whole", model.schema, model.name)
+            kept = kept_name(model)
+            computed = f"{quoted('whole', model.schema, model.name)} where profile_id is not null"
             con.execute(
                 "create or replace temp table differing as "
                 f"(select 'computed' as side, * from (from {computed} except all from {kept})) union all "

@@ -5,7 +5,7 @@ The comparison is a net count of equal rows, so it is right for any grain; what 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -48,7 +48,7 @@ from (
     union all
     select {names}, 1, null from (
 {computed}
-    )
+    ) where profile_id is not null
 )
 group by {names}
 having sum(_side) <> 0
@@ -212,13 +212,18 @@ def candidates(model: Model, changed: pa.Table, touched: pa.Table) -> Iterator[C
         values = {name: value for name, value in row.items() if name not in BOOKKEEPING}
         side[(row["profile_id"], row["event_id"]) if trigger else row["profile_id"]] = values
     if trigger:
-        for row in sorted((row for key, row in after.items() if key not in before), key=lambda row: row["event_at"]):
-            profile_id = row["profile_id"]
-            yield TriggerFired(
-                model.name, profile_id, str(row["event_id"]), row["event_at"], row, committed[profile_id]
-            )
+        yield from _fired(model, (row for key, row in after.items() if key not in before), committed)
         return
     for profile_id in sorted(before.keys() | after.keys()):
         was, is_now = before.get(profile_id), after.get(profile_id)
         kind: Membership = "entered" if was is None else "exited" if is_now is None else "updated"
         yield SegmentChange(model.name, profile_id, kind, was, is_now, committed[profile_id])
+
+
+def _fired(model: Model, rows: Iterable[Row], committed: Mapping[int, datetime]) -> Iterator[TriggerFired]:
+    """The events in the order of their time; one without a time is the last, and happened when it was committed."""
+    events = [row for row in rows if row["event_id"] is not None]
+    timed = sorted((row for row in events if row["event_at"] is not None), key=lambda row: row["event_at"])
+    for row in (*timed, *(row for row in events if row["event_at"] is None)):
+        commit = committed[row["profile_id"]]
+        yield TriggerFired(model.name, row["profile_id"], str(row["event_id"]), row["event_at"] or commit, row, commit)

@@ -232,6 +232,26 @@ def test_a_type_that_duckdb_does_not_know_is_refused(reference: Reference) -> No
 
 
 @pytest.mark.parametrize(
+    ("column", "data_type", "reason"),
+    [
+        ("total", "timetz", "cannot keep"),
+        ("total", "bignum", "cannot keep"),
+        ("bill_id", "bigint[]", "cannot tell rows apart"),
+        ("bill_id", "enum('a', 'b')", "cannot tell rows apart"),
+    ],
+)
+def test_a_type_that_ringup_cannot_carry_is_refused(
+    reference: Reference, column: str, data_type: str, reason: str
+) -> None:
+    """Nothing is rounded, and no key is taken for another."""
+    made = reference.made
+    made["sources"]["source.corner_shop.pos.bills"]["columns"][column]["data_type"] = data_type
+    error = tables_refused(made)
+    assert reason in error.message
+    assert error.mend == "Declare it as varchar."
+
+
+@pytest.mark.parametrize(
     "meta",
     [
         {"key": ["bill_no"]},

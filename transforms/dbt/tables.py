@@ -14,6 +14,9 @@ from transforms.dbt.nodes import Column, Table
 TAKEN = {"_n", "_seen", "_position", "_committed_at", "_deleted", "_fresh", "_was", "_bad", "_op"}
 """Names that stand beside a source table's own columns on their way into the mirror."""
 
+UNCARRIED = ("BIT", "BIGNUM", "UHUGEINT", "TIME WITH TIME ZONE")
+"""Types whose values do not come through Arrow as they were."""
+
 
 def read_tables(folder: Path, made: Node, needed: set[str]) -> Iterator[Table]:
     """The source tables to mirror: those that models need (`schema.name`), and those that declare a key or identity."""
@@ -62,13 +65,25 @@ def _columns(declared: Iterable[Node], place: Place) -> Iterator[Column]:
                 mend="Add the DuckDB type that holds its values, for example `data_type: bigint`.",
             )
         try:
-            yield Column(name, str(duckdb.sqltype(data_type)))
+            kind = str(duckdb.sqltype(data_type))
         except duckdb.Error:
             raise ProjectError(
                 f"column {name} has the data_type {data_type}, which DuckDB does not know",
                 where=str(place.within(name)),
                 mend="Write a DuckDB type, for example `bigint`, `varchar`, `decimal(12,2)` or `timestamptz`.",
             ) from None
+        if kind in UNCARRIED:
+            raise ProjectError(
+                f"column {name} has the data_type {data_type}, whose values ringup cannot keep as they are",
+                where=str(place.within(name)),
+                mend="Declare it as varchar.",
+            )
+        yield Column(name, kind)
+
+
+def _is_made_of_others(kind: str) -> bool:
+    """Lists, structs, maps, unions, and enums, which are made of their names."""
+    return kind.endswith("]") or (kind.endswith(")") and not kind.startswith("DECIMAL"))
 
 
 def _check_columns(table: Table, place: Place) -> None:
@@ -87,6 +102,13 @@ def _check_columns(table: Table, place: Place) -> None:
                 f"`meta` speaks of a column {column}, which {table.relation} does not have",
                 where=str(place.within("meta", column)),
                 mend=f"Declare the column under `columns`, or name one of {', '.join(sorted(names))}.",
+            )
+    for column in table.columns:
+        if column.name in table.key and _is_made_of_others(column.data_type):
+            raise ProjectError(
+                f"the key column {column.name} of {table.relation} is {column.data_type}, which cannot tell rows apart",
+                where=str(place.within(column.name)),
+                mend="Declare it as varchar.",
             )
     if table.profile is not None and table.key != (table.profile,):
         raise ProjectError(
