@@ -28,7 +28,7 @@ from ringup.engine import Engine
 from ringup.metrics import Metrics
 from ringup.questions import Questions
 from transforms.changes import Candidate
-from transforms.compact import compact
+from transforms.compact import compact, compact_if_long
 from transforms.project import load_project
 from transforms.prove import ProofReport
 from transforms.warehouse import Settings
@@ -88,6 +88,7 @@ class Pipeline:
                 else:
                     self._quiet()
                 if self.engine.ready:
+                    compact_if_long(self.engine.warehouse, self.engine.mirror)
                     self._sweep()
                     self.dispatcher.refill(partial(pending, self.engine.warehouse.con))
         finally:

@@ -50,6 +50,8 @@ class _Stored:
 
     high: int
     """Highest position stored; -1 while the table is empty, NEVER where it may hold rows that the source lost."""
+    base: int
+    """Rows in the base, as it was clustered."""
     tail: int
     """Rows in the tail."""
 
@@ -84,18 +86,22 @@ class Mirror:
     def refresh_counts(self, table: Table) -> None:
         """Ask again how many rows the tail holds and how far the table is."""
         row = self.warehouse.row(
-            f"select coalesce(max(high), -1), sum(tail) from ("
-            f"select max(_position) as high, 0 as tail from {base_name(table)} union all "
-            f"select max(_position), count(*) from {tail_name(table)})"
+            f"select coalesce(max(high), -1), sum(base), sum(tail) from ("
+            f"select max(_position) as high, count(*) as base, 0 as tail from {base_name(table)} union all "
+            f"select max(_position), 0, count(*) from {tail_name(table)})"
         )
         assert row is not None
         doubted = self.warehouse.fact(f"doubted {table.relation}") is not None
-        self._stored[table.relation] = _Stored(NEVER if doubted else int(row[0]), int(row[1]))
+        self._stored[table.relation] = _Stored(NEVER if doubted else int(row[0]), int(row[1]), int(row[2]))
 
     def _doubt(self, table: Table) -> None:
         """Rows may have gone from the source without a word: from now on look before a row is taken for new."""
         self._stored[table.relation].high = NEVER
         self.warehouse.remember(f"doubted {table.relation}", "yes")
+
+    def base_rows(self, table: Table) -> int:
+        """Rows that were clustered."""
+        return self._stored[table.relation].base
 
     def tail_rows(self, table: Table) -> int:
         """Rows that wait to be clustered."""

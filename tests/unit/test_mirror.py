@@ -13,7 +13,7 @@ import pytest
 from ringup.engine import Engine
 from ringup.errors import ProjectError, WarehouseError
 from tests.shop import COMMITTED, SHOP, TABLES, batch, change, model, table
-from transforms.compact import compact
+from transforms.compact import compact, compact_if_long
 from transforms.project import Column, Project
 from transforms.refresh import Refresh
 
@@ -283,3 +283,16 @@ def test_a_row_that_went_without_a_word_is_not_doubled_when_it_is_made_anew(tmp_
 
 
 LINE = {"bill_id": 1, "line_no": 1, "amount": "5.00"}
+
+
+def test_a_pipeline_that_is_never_quiet_folds_its_tails_in_when_they_are_long(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a busy shop's tail would grow for ever; and it waits for half the base, so that no row is moved often."""
+    monkeypatch.setattr("transforms.compact.LONG_TAIL", 2)
+    done = []
+    for number in range(10):
+        take(engine, (BILLS, change("c", None, bill(number, "A"), 100 + number)))
+        done.append("pos.bills" in compact_if_long(engine.warehouse, engine.mirror))
+    assert done == [False, True, False, True, False, True, False, False, True, False]
+    assert rows(engine, "select visits from live.marts.customers") == [(10,)]
