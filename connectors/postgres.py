@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 import psycopg
@@ -14,6 +15,7 @@ from ringup.errors import SourceError
 
 _TABLES = (Path(__file__).parent / "postgres.sql").read_text()
 _CONNECT_TIMEOUT = 10
+_NAME = re.compile(r"\w+\.\w+")
 
 
 class SourceUnreachable(SourceError):
@@ -27,6 +29,7 @@ class _Table:
     has_key: bool
     full_identity: bool
     published: bool
+    readable: bool
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
@@ -47,6 +50,7 @@ def prepare(config: Mapping[str, str]) -> list[str]:
             con.execute("set lock_timeout = '3s'")
             _check_server(con, config)
             tables = _included(con, config)
+            _check_reading(tables, config["database.user"])
             done = _check_keys_and_identity(con, tables)
             return done + _publish(con, config["publication.name"], tables)
     except psycopg.OperationalError as error:  # it went away again, or somebody holds a lock
@@ -110,8 +114,17 @@ def _check_server(con: psycopg.Connection, config: Mapping[str, str]) -> None:
 
 def _included(con: psycopg.Connection, config: Mapping[str, str]) -> list[_Table]:
     rows = con.execute(_TABLES, [config["publication.name"]]).fetchall()
-    tables = [_Table(*row) for row in rows if _wanted(config, "schema", row[0])]
-    tables = [table for table in tables if _wanted(config, "table", str(table))]
+    there = [_Table(*row) for row in rows]
+    tables = [t for t in there if includes(config, t.schema, t.name)]
+    names = [str(table) for table in there]
+    for named in filter(_NAME.fullmatch, _patterns(config, "table.include.list")):
+        if named.lower() not in (name.lower() for name in names):
+            near = get_close_matches(named, names, n=1)
+            raise SourceError(
+                f"{config['database.dbname']} has no table {named}",
+                where="config.table.include.list",
+                mend=f"did you mean {near[0]}?" if near else "correct it, or create the table first",
+            )
     if not tables:
         raise SourceError(
             f"{config['database.dbname']} has no table that the source includes",
@@ -120,13 +133,31 @@ def _included(con: psycopg.Connection, config: Mapping[str, str]) -> list[_Table
     return tables
 
 
+def includes(config: Mapping[str, str], schema: str, table: str) -> bool:
+    """Whether a source captures a table. Debezium's own rule: regular expressions for the whole name, in any case."""
+    return _wanted(config, "schema", schema) and _wanted(config, "table", f"{schema}.{table}")
+
+
 def _wanted(config: Mapping[str, str], kind: str, name: str) -> bool:
-    """Debezium's own rule: comma-separated regular expressions that match the whole name, in any case."""
-    included, excluded = (config.get(f"{kind}.{rule}.list", "").split(",") for rule in ("include", "exclude"))
-    patterns = [pattern.strip() for pattern in included if pattern.strip()]
-    refused = [pattern.strip() for pattern in excluded if pattern.strip()]
+    patterns, refused = (_patterns(config, f"{kind}.{rule}.list") for rule in ("include", "exclude"))
     matches = [bool(re.fullmatch(pattern, name, re.IGNORECASE)) for pattern in patterns or refused]
     return any(matches) if patterns else not any(matches)
+
+
+def _patterns(config: Mapping[str, str], setting: str) -> list[str]:
+    return [pattern.strip() for pattern in config.get(setting, "").split(",") if pattern.strip()]
+
+
+def _check_reading(tables: list[_Table], user: str) -> None:
+    """A snapshot reads the tables; all that may not be read are told at once."""
+    closed = [table for table in tables if not table.readable]
+    if closed:
+        schemas = ", ".join(sorted({f'"{table.schema}"' for table in closed}))
+        raise SourceError(
+            f"the user {user} may not read {', '.join(map(str, closed))}",
+            mend=f'as their owner: grant usage on schema {schemas} to "{user}"; '
+            f'grant select on {", ".join(map(str, closed))} to "{user}"',
+        )
 
 
 def _check_keys_and_identity(con: psycopg.Connection, tables: list[_Table]) -> list[str]:

@@ -1,4 +1,5 @@
--- The tables that can be captured: schema, name, has a primary key, has full before images, is in the publication.
+-- The tables that can be captured: schema, name, has a primary key, has full before images, is in the publication,
+-- may be read by this user.
 select
     space.nspname,
     class.relname,
@@ -7,7 +8,8 @@ select
     exists (
         select from pg_publication_tables as p
         where p.pubname = %s and p.schemaname = space.nspname and p.tablename = class.relname
-    )
+    ),
+    has_schema_privilege(space.oid, 'usage') and has_table_privilege(class.oid, 'select')
 from pg_class as class
 join pg_namespace as space on space.oid = class.relnamespace
 where class.relkind in ('r', 'p')

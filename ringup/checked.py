@@ -94,7 +94,8 @@ class ConfigFile:
         try:
             return model.model_validate(data)
         except ValidationError as errors:
-            first = errors.errors(include_url=False, include_input=False)[0]
+            found = errors.errors(include_url=False, include_input=False)
+            first = min(found, key=lambda error: error["type"] != "extra_forbidden")  # a misspelt name says more
         place = ".".join([field, *map(str, first["loc"])]).strip(".")
         name = str(first["loc"][-1]) if first["loc"] else field
         if first["type"] == "extra_forbidden":

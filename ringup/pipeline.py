@@ -23,6 +23,7 @@ from connectors.capture import Capture
 from connectors.embedded import EmbeddedLog
 from connectors.log import Batch
 from connectors.sources import load_sources
+from ringup.captured import check_captured
 from ringup.config import Config
 from ringup.engine import Engine
 from ringup.metrics import Metrics
@@ -56,6 +57,7 @@ class Pipeline:
         sources = load_sources(config.sources_folder)
         self.capture = Capture(sources, folder, environ)
         self.project = load_project(config.dbt_folder, folder / "dbt")
+        check_captured(self.project.tables, sources)
         check_messages(self.project.activations, self.project.models)
         self.dispatcher = Dispatcher(open_channels(config.channels, self.project.activations))
         settings = Settings(config.pipeline.memory_limit, config.pipeline.threads)

@@ -54,6 +54,25 @@ def test_it_prepares_what_is_included_once(postgres: LocalPostgres, config: dict
     assert ask(postgres, "select relreplident::text from pg_class where relname = 'bills'") == [("f",)]
 
 
+def test_a_table_that_is_not_there_is_named(config: dict[str, str]) -> None:
+    """A misspelt table would be followed for ever without a change; the name that was meant is said."""
+    with pytest.raises(SourceError) as caught:
+        prepare({**config, "table.include.list": "shop.bills,shop.bils"})
+    assert caught.value.message == "shop has no table shop.bils"
+    assert caught.value.where == "config.table.include.list"
+    assert caught.value.mend == "did you mean shop.bills?"
+
+
+def test_tables_that_may_not_be_read_are_named_with_the_grant(postgres: LocalPostgres, config: dict[str, str]) -> None:
+    """Found at the start, and not by a snapshot that fails again and again."""
+    ask(postgres, "create role reader login replication password 'secret'")
+    prepare(config)
+    with pytest.raises(SourceError) as caught:
+        prepare({**config, "database.user": "reader", "database.password": "secret"})
+    assert "may not read shop.bills" in caught.value.message
+    assert 'grant select on shop.bills to "reader"' in caught.value.mend
+
+
 def test_a_new_table_joins_the_publication(postgres: LocalPostgres, config: dict[str, str]) -> None:
     """A table that was created later is prepared at the next start."""
     prepare(config)
@@ -64,8 +83,9 @@ def test_a_new_table_joins_the_publication(postgres: LocalPostgres, config: dict
 def test_lists_of_tables_are_regular_expressions(postgres: LocalPostgres, config: dict[str, str]) -> None:
     """Include and exclude lists mean what they mean to Debezium."""
     ask(postgres, "create table shop.bill_lines (id bigint primary key); create table shop.junk (id bigint)")
+    ask(postgres, "create table shop.tills (id bigint primary key)")
     chosen = {**config, "table.include.list": r"shop\.bill.*, SHOP.tills"}
-    assert {done.split(":")[0] for done in prepare(chosen)} == {"shop.bills", "shop.bill_lines"}
+    assert {done.split(":")[0] for done in prepare(chosen)} == {"shop.bills", "shop.bill_lines", "shop.tills"}
     assert prepare({**config, "table.exclude.list": "shop.junk"}) == []
 
 
@@ -85,12 +105,15 @@ def test_a_source_without_tables_is_refused(config: dict[str, str]) -> None:
 
 
 def test_a_user_without_rights_is_told_the_statement(postgres: LocalPostgres, config: dict[str, str]) -> None:
-    """First the role, then the table: each error carries what the administrator has to run."""
+    """First the role, then reading, then the table: each error carries what the administrator has to run."""
     ask(postgres, "create role reader login password 'reader'; grant usage on schema shop to reader")
     reader = {**config, "database.user": "reader", "database.password": "reader"}
     with pytest.raises(SourceError, match="may not follow changes") as caught:
         prepare(reader)
     ask(postgres, caught.value.mend.removeprefix("as an administrator: "))
+    with pytest.raises(SourceError, match="may not read") as caught:
+        prepare(reader)
+    ask(postgres, caught.value.mend.removeprefix("as their owner: "))
     with pytest.raises(SourceError, match="must be owner") as caught:
         prepare(reader)
     assert caught.value.mend == 'as the owner of the tables: alter table "shop"."bills" replica identity full'

@@ -101,7 +101,13 @@ def test_the_reference_project_is_valid() -> None:
             "this field is not known",
             "Did you mean `max_batch`?",
         ),
-        (WHOLE.replace("secret:", "secrets:"), "channels.till_webhook.secret", "it is missing", "Add `secret: ...`"),
+        (
+            WHOLE.replace("secret:", "secrets:"),
+            "channels.till_webhook.secrets",
+            "this field is not known",
+            "Did you mean `secret`?",
+        ),
+        (WHOLE.replace("secret:", "# secret:"), "channels.till_webhook.secret", "it is missing", "Add `secret: ...`"),
         (
             WHOLE.replace("timeout:", "time_out:"),
             "channels.till_webhook.time_out",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from ringup.errors import ProjectError
 
@@ -58,9 +59,11 @@ def place_of(folder: Path, node: Node, *words: str) -> Place:
 
 
 def _interval(text: object) -> object:
-    """`1 minute`, `30 seconds`, `2 hours` as a timedelta; anything else is left to be refused."""
+    """`1 minute`, `30 seconds`, `2 hours` as a timedelta."""
     match = re.fullmatch(r"([1-9]\d*) (second|minute|hour|day)s?", text.strip()) if isinstance(text, str) else None
-    return timedelta(**{f"{match[2]}s": int(match[1])}) if match else None
+    if match is None:
+        raise PydanticCustomError("time_delta_type", "no length of time")
+    return timedelta(**{f"{match[2]}s": int(match[1])})
 
 
 class _Owned(BaseModel):
@@ -134,7 +137,7 @@ def read(kind: type[Declared], data: Mapping[str, Any], place: Place) -> Declare
 
 def _explained(kind: type[BaseModel], error: ValidationError, place: Place) -> ProjectError:
     """The first of pydantic's complaints, in our words where ours say more."""
-    first = error.errors(include_url=False)[0]
+    first = min(error.errors(include_url=False), key=lambda found: found["type"] != "extra_forbidden")  # says the most
     field = [str(part) for part in first["loc"] if isinstance(part, str)]
     where = str(place.within(*field))
     name = field[-1] if field else ""
