@@ -11,9 +11,12 @@ def start() -> None:
     """Run the command line; the pipeline in a process that suits it."""
     if sys.argv[1:2] == ["run"]:
         begin_tuned()
-    from ringup.cli import main
+    try:
+        from ringup.cli import main
 
-    main()
+        main()
+    except KeyboardInterrupt:  # before anything was begun
+        sys.exit(130)
 
 
 if __name__ == "__main__":

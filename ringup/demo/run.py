@@ -138,7 +138,10 @@ class _Demo:
         self._last: Message | None = None
 
     def play(self, stop: threading.Event) -> DemoResult:
-        """Wait for the first snapshot, replay, wait for the last message, and give account."""
+        """Wait for the first snapshot, replay, wait for the last message, and give account.
+
+        Raises KeyboardInterrupt when it is stopped before there is anything to give account of.
+        """
         started = time.monotonic()
         bills = 0
         self._run.start()
@@ -146,12 +149,15 @@ class _Demo:
             live = self._run.wait_until_live(
                 stop, lambda status: progress("changes so far", int(status.get("changes", 0)), 0)
             )
-        if live and self._wait_until_followed(stop):
+        if not live:
+            self._show.note("Stopped before the first bill.")
+            raise KeyboardInterrupt
+        if self._wait_until_followed(stop):
             speed = f"{self._options.speed:g} bills a second" if self._options.speed else "full speed"
             self._show.note(f"Live after {time.monotonic() - started:.0f} s. Now selling, at {speed}.\n")
             bills = self._replay(stop)
             self._wait_for_the_last()
-        return self._give_account(bills, live)
+        return self._give_account(bills)
 
     def _wait_until_followed(self, stop: threading.Event) -> bool:
         """A run that carries on is live before its capture process is: bills sold by then would look slow."""
@@ -205,8 +211,8 @@ class _Demo:
     def _account(self) -> Account:
         return self._inbox.account(BILL_MESSAGE, {str(bill) for bill in self._estate.replayed()})
 
-    def _give_account(self, bills: int, live: bool) -> DemoResult:
-        proof: dict[str, Any] | None = self._run.ask("prove") if live else None
+    def _give_account(self, bills: int) -> DemoResult:
+        proof: dict[str, Any] | None = self._run.ask("prove")
         models = proof["models"] if proof is not None else []
         account = self._account()
         return DemoResult(

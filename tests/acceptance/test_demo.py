@@ -70,6 +70,19 @@ def test_each_bill_becomes_one_message(folder: Path) -> None:
     assert 0 < result["age_ms"]["p50"] <= result["age_ms"]["p95"] <= result["age_ms"]["p99"] < 10_000
 
 
+def test_ctrl_c_before_the_first_bill_gives_no_account(folder: Path) -> None:
+    """What has not begun is neither right nor wrong: the demo says so, and leaves no process behind."""
+    demo = start(folder)
+    assert demo.stdout is not None
+    while not re.search("Carrying on|Loaded", demo.stdout.readline()):
+        assert demo.poll() is None
+    os.killpg(demo.pid, signal.SIGINT)
+    out, err = demo.communicate(timeout=WAIT)
+    assert demo.returncode == 130, err
+    assert "Stopped before the first bill." in out
+    assert not (folder / "postgres" / "data" / "postmaster.pid").exists()
+
+
 def test_ctrl_c_ends_in_order_and_loses_nothing(folder: Path, selling: subprocess.Popen[str]) -> None:
     """A demo without an end stops on Ctrl-C, gives its account, and leaves no process behind."""
     os.killpg(selling.pid, signal.SIGINT)
