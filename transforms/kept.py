@@ -13,12 +13,15 @@ from transforms.warehouse import Warehouse, quoted, shown
 
 
 class Kept:
-    """The kept rows of one model. `comparable` says whether they can be compared in memory: nested values cannot."""
+    """The kept rows of one model.
+
+    `comparable` says whether they can be compared in memory: nested values cannot, and profiles are found as bigint.
+    """
 
     def __init__(self, warehouse: Warehouse, model: Model) -> None:
         self.name = kept_name(model)
         self.columns = warehouse.columns(self.name)
-        self.comparable = comparable(self.columns.values())
+        self.comparable = comparable(self.columns.values()) and self.columns[PROFILE] == "BIGINT"
         self._held = Held(warehouse, f"select * from {self.name} where {PROFILE} is not null")
         self._touched = warehouse.question(f"select * from {self.name} where {TOUCHED}")
         gone, new = quoted("temp", "main", f"gone {model.relation}"), quoted("temp", "main", f"new {model.relation}")

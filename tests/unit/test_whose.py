@@ -80,6 +80,23 @@ def test_rows_of_nobody_are_not_kept_and_do_not_differ(tmp_path: Path) -> None:
     engine.close()
 
 
+def test_a_model_may_give_its_profile_another_type(tmp_path: Path) -> None:
+    """Who casts `profile_id` gets the same rows, only less quickly."""
+    cast = model(
+        "counts",
+        'select cast(profile_id as integer) as profile_id, count(*) as bills from "scope"."staging"."stg_bills" '
+        "group by profile_id",
+        ["staging.stg_bills"],
+    )
+    project = replace(SHOP, models=(*SHOP.models, cast))
+    engine = opened(tmp_path, project)
+    take(engine, member(1, "A", 100), bill(7, "A", 108))
+    take(engine, bill(8, "A", 116))
+    assert rows(engine, "from live.marts.counts") == [(1, 2)]
+    assert prove(engine.warehouse.reader(), project).differ == 0
+    engine.close()
+
+
 def test_an_event_without_a_time_happened_when_it_was_committed(tmp_path: Path) -> None:
     """A null beside other times stops nothing; an event without an id cannot be told from others, and is none."""
     visited = model(
