@@ -25,7 +25,7 @@ from transforms.scope import TOUCHED, Scope, kept_name
 from transforms.stage import TOUCHED_ROWS
 from transforms.warehouse import Warehouse, quoted
 
-BOOKKEEPING = ("_net", "_places")
+BOOKKEEPING = ("_net", "_rows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ def compare_sql(kept: str, computed: str, columns: Iterable[str]) -> str:
     """Rows that are kept and not computed (`_net` < 0) or computed and not kept (`_net` > 0)."""
     names = ", ".join(quoted(name) for name in columns)
     return f"""
-select {names}, sum(_side)::bigint as _net, list(_place) filter (_place is not null) as _places
+select {names}, sum(_side)::bigint as _net, list(_row) filter (_row is not null) as _rows
 from (
-    select {names}, -1 as _side, rowid as _place from {kept} where {TOUCHED}
+    select {names}, -1 as _side, rowid as _row from {kept} where {TOUCHED}
     union all
     select {names}, 1, null from (
 {computed}
@@ -165,11 +165,11 @@ def net_changes(kept: pa.Table, computed: pa.Table) -> pa.Table:
     if not kept.num_rows and not computed.num_rows:
         return computed.append_column("_net", pa.nulls(0, pa.int64()))
     sides = (
-        rows.append_column("_net", pa.array(np.full(rows.num_rows, side)))
+        rows.append_column("_side", pa.array(np.full(rows.num_rows, side)))
         for rows, side in ((kept.rename_columns(names), -1), (computed, 1))
     )
-    grouped = pa.concat_tables(sides).group_by(names, use_threads=False).aggregate([("_net", "sum")])
-    changed = grouped.filter(pc.not_equal(grouped.column("_net_sum"), 0))
+    grouped = pa.concat_tables(sides).group_by(names, use_threads=False).aggregate([("_side", "sum")])
+    changed = grouped.filter(pc.not_equal(grouped.column("_side_sum"), 0))
     return changed.rename_columns([*names, "_net"])
 
 
@@ -186,7 +186,7 @@ def gone_and_new(changed: pa.Table) -> tuple[pa.Array, pa.Table]:
     going = changed.filter(pc.less(changed.column("_net"), 0))
     places = [
         place
-        for count, found in zip(going.column("_net").to_pylist(), going.column("_places").to_pylist(), strict=True)
+        for count, found in zip(going.column("_net").to_pylist(), going.column("_rows").to_pylist(), strict=True)
         for place in found[:-count]
     ]
     return pa.array(places, pa.int64()), coming(changed)
