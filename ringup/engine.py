@@ -13,7 +13,7 @@ from transforms.compact import compact
 from transforms.mirror import Mirror
 from transforms.project import Project
 from transforms.refresh import Refresh
-from transforms.retag import FACT, said_of
+from transforms.retag import note_tags
 from transforms.scope import Scope
 from transforms.warehouse import Settings, Warehouse
 
@@ -39,8 +39,7 @@ class Engine:
                 with self.warehouse.transaction():
                     self.refresh.everything()
                     scope.note_built()
-                    self.warehouse.remember(FACT, said_of(project.tables))
-            self.warehouse.remember(FACT, said_of(project.tables))
+            note_tags(self.warehouse, project.tables)
             scope.note_built()  # where nothing is kept yet, `start` computes it all
             if self.ready:
                 self.refresh.warm()

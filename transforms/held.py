@@ -35,7 +35,7 @@ class Held:
     def __init__(self, warehouse: Warehouse, select: str, key: Sequence[str] = ()) -> None:
         self._warehouse, self._select, self._key = warehouse, select, list(key)
         self._load = warehouse.question(f"{select} order by {PROFILE}")
-        self._rollbacks = warehouse.rollbacks
+        warehouse.undone.append(self.forget)
         self.forget()
 
     def forget(self) -> None:
@@ -46,7 +46,7 @@ class Held:
 
     def of(self, profiles: pa.ChunkedArray) -> pa.Table | None:
         """The rows of these profiles; None when there are too many to hold."""
-        if not self._follows() and not self._loaded():
+        if not self._there and not self._loaded():
             return None
         asked = profiles.to_numpy()
         base = self._base.take(pa.array(self._places(asked)))
@@ -55,7 +55,7 @@ class Held:
 
     def add(self, rows: pa.Table) -> None:
         """These rows were stored, too."""
-        if not self._follows():
+        if not self._there:
             return
         rows = rows.select(self._base.column_names).filter(pc.is_valid(rows.column(PROFILE)))
         self._recent = pa.concat_tables([self._recent, rows])
@@ -68,7 +68,7 @@ class Held:
 
     def remove(self, profiles: pa.Array | pa.ChunkedArray, keys: pa.Table | None = None) -> None:
         """The rows of these profiles, or those of them that have one of these keys, are stored no more."""
-        if not self._follows():
+        if not self._there:
             return
         places = self._places(pc.unique(profiles).drop_null().to_numpy())
         mine = pc.is_in(self._recent.column(PROFILE), value_set=profiles)
@@ -97,13 +97,6 @@ class Held:
         runs = [np.arange(a, b) for a, b in zip(first.tolist(), last.tolist(), strict=True) if a < b]
         places: npt.NDArray[np.int64] = np.concatenate(runs) if runs else np.empty(0, np.int64)
         return np.compress(self._alive[places], places)
-
-    def _follows(self) -> bool:
-        """Whether the rows are here, and are those that are stored."""
-        if self._rollbacks != self._warehouse.rollbacks:
-            self._rollbacks = self._warehouse.rollbacks
-            self.forget()
-        return self._there
 
     def _loaded(self) -> bool:
         """Load the rows, unless they are too many."""

@@ -46,7 +46,7 @@ class Tagging:
             )
             for kind in {kind for table in tables for kind in table.identifiers}
         }
-        self._rollbacks = warehouse.rollbacks
+        warehouse.undone.append(self._owners.clear)
         self._remember_all()
         self.begin()
 
@@ -54,9 +54,8 @@ class Tagging:
         """Forget the batch before."""
         self._staged: list[Table] = []
         self._changed: set[str] = set()
-        if self._rollbacks != self._warehouse.rollbacks or sum(map(len, self._owners.values())) > REMEMBERED:
+        if sum(map(len, self._owners.values())) > REMEMBERED:
             self._owners.clear()
-            self._rollbacks = self._warehouse.rollbacks
         self._moved = False
 
     def _remember_all(self) -> None:

@@ -17,7 +17,7 @@ from connectors.log import RECORDS, Batch
 from transforms.decode import TRUNCATED, decode_sql, literal
 from transforms.held import Held
 from transforms.identity import Tagging
-from transforms.parts import base_name, create_parts, held_sql, parts_of, tail_name
+from transforms.parts import base_name, create_parts, parts_of, rows_sql, tail_name
 from transforms.project import Table
 from transforms.quick import quick_decode
 from transforms.retag import needs_tags, retag
@@ -75,7 +75,9 @@ class Mirror:
         self._insert = {table.relation: warehouse.order(_insert_sql(table)) for table in self.tables}
         self._stored: dict[str, _Stored] = {}
         self.held = {
-            table.relation: Held(warehouse, held_sql(table), table.key) for table in self.tables if table.of_customers
+            table.relation: Held(warehouse, rows_sql(table, "profile_id is not null"), table.key)
+            for table in self.tables
+            if table.of_customers
         }
         self.complete = False
         self._inbox = Inbox(RECORDS.append(pa.field("n", pa.int64())))

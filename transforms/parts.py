@@ -24,11 +24,12 @@ def parts_of(table: Table) -> tuple[str, str]:
     return base_name(table), tail_name(table)
 
 
-def held_sql(table: Table) -> str:
-    """The rows of customers, as the models see them."""
-    names = ", ".join(quoted(name) for name in [*(column.name for column in table.columns), "profile_id"])
+def rows_sql(table: Table, condition: str = "true") -> str:
+    """The rows of both for which `condition` holds, as the models see them."""
+    names = [column.name for column in table.columns] + (["profile_id"] if table.of_customers else [])
+    columns = ", ".join(quoted(name) for name in names)
     return " union all ".join(
-        f"select {names} from {name} where not _deleted and profile_id is not null" for name in parts_of(table)
+        f"select {columns} from {part} where not _deleted and {condition}" for part in parts_of(table)
     )
 
 

@@ -14,7 +14,7 @@ from transforms.ways import ordered, parent_of
 FACT = "identity"
 
 
-def said_of(tables: Iterable[Table]) -> str:
+def _said_of(tables: Iterable[Table]) -> str:
     """What the project says about whose rows are whose."""
     said = {t.relation: [t.profile, sorted(t.identifiers.items()), t.via] for t in tables if t.of_customers}
     return json.dumps(said, sort_keys=True)
@@ -22,7 +22,12 @@ def said_of(tables: Iterable[Table]) -> str:
 
 def needs_tags(warehouse: Warehouse, tables: Sequence[Table]) -> bool:
     """Whether the rows that are stored were tagged by other words."""
-    return warehouse.fact(FACT) not in (None, said_of(tables))
+    return warehouse.fact(FACT) not in (None, _said_of(tables))
+
+
+def note_tags(warehouse: Warehouse, tables: Sequence[Table]) -> None:
+    """Note that the rows, and the models of them, are as the project says."""
+    warehouse.remember(FACT, _said_of(tables))
 
 
 def retag(warehouse: Warehouse, tables: Sequence[Table]) -> None:

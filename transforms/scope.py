@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import duckdb
 
 from ringup.errors import ProjectError
-from transforms.parts import parts_of
+from transforms.parts import rows_sql
 from transforms.project import Model, Project, Table
 from transforms.stage import TOUCHED_ROWS
 from transforms.warehouse import Inbox, Warehouse, quoted
@@ -60,7 +60,7 @@ def show_whole(con: duckdb.DuckDBPyConnection, project: Project) -> None:
     """Build the catalog `whole`. The state itself does not change, and may be open for reading only."""
     _attach(con, "whole")
     for table in project.tables:
-        _show_table(con, "whole", table, "")
+        _show_table(con, "whole", table)
     for model in project.models:
         with _explained(model):
             con.execute(f"create schema if not exists {quoted('whole', model.schema)}")
@@ -80,7 +80,7 @@ class Scope:
         show_whole(self._con, project)
         _attach(self._con, "scope")
         for table in project.tables:
-            _show_table(self._con, "scope", table, f" and {TOUCHED}" if table.of_customers else "")
+            _show_table(self._con, "scope", table, TOUCHED if table.of_customers else "true")
         self.rebuilt = tuple(self._show_models(project.models))
         kept = [built_fact(model) for model in project.models if model.materialized != "view"]
         self._con.execute(
@@ -136,13 +136,9 @@ def _attach(con: duckdb.DuckDBPyConnection, catalog: str) -> None:
     con.execute(f"create view {catalog}.ringup.clock as from live.ringup.clock")
 
 
-def _show_table(con: duckdb.DuckDBPyConnection, catalog: str, table: Table, extra: str) -> None:
-    names = [column.name for column in table.columns] + (["profile_id"] if table.of_customers else [])
-    columns = ", ".join(quoted(name) for name in names)
-    parts = parts_of(table)
-    rows = " union all ".join(f"select {columns} from {part} where not _deleted{extra}" for part in parts)
+def _show_table(con: duckdb.DuckDBPyConnection, catalog: str, table: Table, condition: str = "true") -> None:
     con.execute(f"create schema if not exists {quoted(catalog, table.source)}")
-    con.execute(f"create view {quoted(catalog, table.source, table.name)} as {rows}")
+    con.execute(f"create view {quoted(catalog, table.source, table.name)} as {rows_sql(table, condition)}")
 
 
 @contextmanager

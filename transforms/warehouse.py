@@ -88,7 +88,7 @@ class Warehouse:
         self._settings = settings = settings or Settings()
         self._small = False
         self._numbers = count()
-        self.rollbacks = 0
+        self.undone: list[Callable[[], None]] = []
         self.path = path
         self.con = duckdb.connect(":memory:")
         how = "read_only" if read_only else f"row_group_size {ROW_GROUP}"
@@ -145,14 +145,15 @@ class Warehouse:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of it or nothing of it; `rollbacks` counts how often it was nothing."""
+        """All of it or nothing of it; after nothing, each of `undone` is called, to forget what is not so."""
         self.con.execute("begin")
         try:
             yield
         except BaseException:
-            self.rollbacks += 1
             with suppress(duckdb.TransactionException):
                 self.con.execute("rollback")
+            for forget in self.undone:
+                forget()
             raise
         self.con.execute("commit")
 
