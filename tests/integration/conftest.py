@@ -1,4 +1,4 @@
-"""What the integration tests share: a project made by `ringup init`, compiled once."""
+"""What the integration tests share: the reference project and one made by `ringup init`, each compiled once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from ringup.config import load_config
 from ringup.init import start_project
+from tests.reference import REFERENCE, Reference
 from transforms.project import load_project
 
 
@@ -26,3 +27,10 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(compiled: Path, tmp_path: Path) -> Path:
     """A project of one's own, for which dbt need not run until it changes."""
     return Path(shutil.copytree(compiled, tmp_path / "my-shop"))
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """What ringup sees of the project that it comes with."""
+    state = tmp_path_factory.mktemp("state")
+    return Reference(load_project(REFERENCE, state), state)
