@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
+from typing import TypeAlias
 
 import psycopg
 from psycopg import sql
@@ -48,11 +50,14 @@ def prepare(config: Mapping[str, str]) -> list[str]:
     try:
         with _connect(config) as con:
             con.execute("set lock_timeout = '3s'")
-            _check_server(con, config)
-            tables = _included(con, config)
-            _check_reading(tables, config["database.user"])
-            done = _check_keys_and_identity(con, tables)
-            return done + _publish(con, config["publication.name"], tables)
+            there = [_Table(*row) for row in con.execute(_TABLES, [config["publication.name"]]).fetchall()]
+            tables = [table for table in there if includes(config, table.schema, table.name)]
+            lacks = (_server_lacks(con, config), _names_lack(config, there, tables), _tables_lack(config, tables))
+            if lacking := list(chain.from_iterable(lacks)):
+                raise _together(lacking)
+            steps = [*_identities(tables), *_publication(con, config["publication.name"], tables)]
+            _carry_out(con, steps)
+            return [done for _, done in steps]
     except psycopg.OperationalError as error:  # it went away again, or somebody holds a lock
         raise SourceUnreachable(
             f"{config['database.dbname']}: {_last_words(error)}",
@@ -62,6 +67,12 @@ def prepare(config: Mapping[str, str]) -> list[str]:
 
 def _connect(config: Mapping[str, str]) -> psycopg.Connection:
     place = f"{config['database.hostname']}:{config['database.port']}/{config['database.dbname']}"
+    if not config["database.port"].isdecimal():
+        raise SourceError(
+            f"{config['database.port']!r} is no port",
+            where="config.database.port",
+            mend="correct it, or the variable that it refers to: PostgreSQL mostly has 5432",
+        )
     try:
         return psycopg.connect(
             host=config["database.hostname"],
@@ -92,11 +103,20 @@ def _connect(config: Mapping[str, str]) -> psycopg.Connection:
         ) from error
 
 
-def _check_server(con: psycopg.Connection, config: Mapping[str, str]) -> None:
+def _together(lacking: Sequence[SourceError]) -> SourceError:
+    """All that stands in the way as one error, so that whoever mends it goes to the database once."""
+    return SourceError(
+        "; ".join(error.message for error in lacking),
+        where=next((error.where for error in lacking if error.where), None),
+        mend="; ".join(error.mend for error in lacking),
+    )
+
+
+def _server_lacks(con: psycopg.Connection, config: Mapping[str, str]) -> Iterator[SourceError]:
     place = f"{config['database.hostname']}:{config['database.port']}"
     level = _one(con, "show wal_level")
     if level != "logical":
-        raise SourceError(
+        yield SourceError(
             f"{place} has wal_level={level}, so its changes cannot be followed",
             mend="as an administrator: alter system set wal_level = 'logical'; then restart the server",
         )
@@ -106,31 +126,27 @@ def _check_server(con: psycopg.Connection, config: Mapping[str, str]) -> None:
             "select exists (select from pg_roles where rolname = 'rds_replication' and pg_has_role(oid, 'member'))"
         )
         if not _one(con, granted):
-            raise SourceError(
+            yield SourceError(
                 f"the user {user} may not follow changes",
                 mend=f'as an administrator: alter role "{user}" replication',
             )
 
 
-def _included(con: psycopg.Connection, config: Mapping[str, str]) -> list[_Table]:
-    rows = con.execute(_TABLES, [config["publication.name"]]).fetchall()
-    there = [_Table(*row) for row in rows]
-    tables = [t for t in there if includes(config, t.schema, t.name)]
+def _names_lack(config: Mapping[str, str], there: list[_Table], tables: list[_Table]) -> Iterator[SourceError]:
     names = [str(table) for table in there]
     for named in filter(_NAME.fullmatch, _patterns(config, "table.include.list")):
         if named.lower() not in (name.lower() for name in names):
             near = get_close_matches(named, names, n=1)
-            raise SourceError(
+            yield SourceError(
                 f"{config['database.dbname']} has no table {named}",
                 where="config.table.include.list",
                 mend=f"did you mean {near[0]}?" if near else "correct it, or create the table first",
             )
     if not tables:
-        raise SourceError(
+        yield SourceError(
             f"{config['database.dbname']} has no table that the source includes",
             mend="correct schema.include.list and table.include.list, or create the tables first",
         )
-    return tables
 
 
 def includes(config: Mapping[str, str], schema: str, table: str) -> bool:
@@ -148,57 +164,56 @@ def _patterns(config: Mapping[str, str], setting: str) -> list[str]:
     return [pattern.strip() for pattern in config.get(setting, "").split(",") if pattern.strip()]
 
 
-def _check_reading(tables: list[_Table], user: str) -> None:
-    """A snapshot reads the tables; all that may not be read are told at once."""
-    closed = [table for table in tables if not table.readable]
+def _tables_lack(config: Mapping[str, str], tables: list[_Table]) -> Iterator[SourceError]:
+    """A snapshot reads the tables, and rows are told apart by their keys."""
+    user, closed = config["database.user"], [table for table in tables if not table.readable]
     if closed:
         schemas = ", ".join(sorted({f'"{table.schema}"' for table in closed}))
-        raise SourceError(
+        yield SourceError(
             f"the user {user} may not read {', '.join(map(str, closed))}",
             mend=f'as their owner: grant usage on schema {schemas} to "{user}"; '
             f'grant select on {", ".join(map(str, closed))} to "{user}"',
         )
-
-
-def _check_keys_and_identity(con: psycopg.Connection, tables: list[_Table]) -> list[str]:
-    done = []
     for table in tables:
         if not table.has_key:
-            raise SourceError(
+            yield SourceError(
                 f"the table {table} has no primary key, so its rows cannot be told apart",
                 mend=f"alter table {table} add primary key (...), or leave it out by table.exclude.list",
             )
+
+
+_Step: TypeAlias = tuple[sql.Composed, str]
+"""A statement, and what was done when it has run."""
+
+
+def _identities(tables: list[_Table]) -> Iterator[_Step]:
     for table in tables:
         if not table.full_identity:
-            _alter(con, sql.SQL("alter table {} replica identity full").format(table.identifier))
-            done.append(f"{table}: before images (replica identity full)")
-    return done
+            statement = sql.SQL("alter table {} replica identity full").format(table.identifier)
+            yield statement, f"{table}: before images (replica identity full)"
 
 
-def _publish(con: psycopg.Connection, publication: str, tables: list[_Table]) -> list[str]:
-    name = sql.Identifier(publication)
+def _publication(con: psycopg.Connection, publication: str, tables: list[_Table]) -> Iterator[_Step]:
+    name, made = sql.Identifier(publication), "alter publication {} add table {}"
+    if not _one(con, "select exists (select from pg_publication where pubname = %s)", publication):
+        made = "create publication {} for table {} with (publish_via_partition_root)"
     missing = [table for table in tables if not table.published]
-    if not missing:
-        return []
-    listed = sql.SQL(", ").join(table.identifier for table in missing)
-    if _one(con, "select exists (select from pg_publication where pubname = %s)", publication):
-        _alter(con, sql.SQL("alter publication {} add table {}").format(name, listed))
-    else:
-        _alter(
-            con,
-            sql.SQL("create publication {} for table {} with (publish_via_partition_root)").format(name, listed),
-        )
-    return [f"{table}: added to the publication {publication}" for table in missing]
+    if missing:
+        listed = sql.SQL(", ").join(table.identifier for table in missing)
+        told = ", ".join(map(str, missing))
+        yield sql.SQL(made).format(name, listed), f"{told}: added to the publication {publication}"
 
 
-def _alter(con: psycopg.Connection, statement: sql.Composed) -> None:
-    try:
-        con.execute(statement)
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise SourceError(
-            f"the user may not prepare the database: {_last_words(error)}",
-            mend=f"as the owner of the tables: {statement.as_string(con)}",
-        ) from error
+def _carry_out(con: psycopg.Connection, steps: Sequence[_Step]) -> None:
+    for number, (statement, _) in enumerate(steps):
+        try:
+            con.execute(statement)
+        except psycopg.errors.InsufficientPrivilege as error:
+            rest = "; ".join(statement.as_string(con) for statement, _ in steps[number:])
+            raise SourceError(
+                f"the user may not prepare the database: {_last_words(error)}",
+                mend=f"as the owner of the tables: {rest}",
+            ) from error
 
 
 def _one(con: psycopg.Connection, query: str, *values: object) -> object:

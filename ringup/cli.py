@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import sys
 import traceback
+from argparse import ArgumentParser
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from platform import python_version
@@ -178,8 +182,23 @@ def _json(value: object) -> str:
 def _fail(error: RingupError, status: int) -> NoReturn:
     from ringup import show
 
+    error.mend = _here(error.mend, sys.argv[1:])
     show.error(error, as_json="--json" in sys.argv)
     sys.exit(status)
+
+
+def _here(mend: str, args: Sequence[str]) -> str:
+    """The commands of a mend as they are to be typed here: with the project that was named."""
+    options = ArgumentParser(add_help=False, allow_abbrev=False)
+    options.add_argument("-p", "--project")
+    project = options.parse_known_args(args)[0].project
+    if project is None:
+        return mend
+    return re.sub(
+        r"\bringup (demo|run|status|profile|prove)\b",
+        lambda found: f"{found[0]} --project {shlex.quote(project)}",
+        mend,
+    )
 
 
 def main() -> NoReturn:

@@ -24,16 +24,17 @@ _UNITS = {
     "s": timedelta(seconds=1),
     "ms": timedelta(milliseconds=1),
 }
+_DURATION = r"(\d+(?:\.\d+)?) ?(ms|[smhd]|(?:second|minute|hour|day)s?)"
 
 
 def duration(value: object) -> object:
-    """`500ms`, `5s`, `30m`, `2h` or `1d` as a timedelta."""
+    """`500ms`, `5s`, `30m`, `2h`, `1d`, or with the unit in full (`5 minutes`), as a timedelta."""
     if isinstance(value, timedelta):
         return value
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(ms|s|m|h|d)", value) if isinstance(value, str) else None
+    match = re.fullmatch(_DURATION, value.strip()) if isinstance(value, str) else None
     if not match:
         raise ValueError("this is not a duration|Write a number and a unit: 500ms, 5s, 30m, 2h or 1d.")
-    return float(match[1]) * _UNITS[match[2]]
+    return float(match[1]) * _UNITS[match[2] if match[2] == "ms" else match[2][0]]
 
 
 def shown(value: timedelta) -> str:
@@ -46,7 +47,7 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(duration),
     PlainSerializer(shown),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)? ?(ms|s|m|h|d)$", "examples": ["500ms", "5s", "30m"]}),
+    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION}$", "examples": ["500ms", "5s", "30m"]}),
 ]
 
 

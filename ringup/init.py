@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,11 +43,12 @@ def _files() -> Iterator[tuple[Path, str]]:
 
 def next_steps(folder: Path) -> str:
     """What to do with a project that was just written."""
+    there = shlex.quote(str(folder))
     return (
         f"{folder} is a project now: one source, one segment, one trigger, two messages.\n"
         "Next:\n"
         f"  1. Name your database and tables in {folder}/connectors/sources/shop.json and\n"
         f"     {folder}/dbt_project/models/sources.yml, or make the tables that {folder}/README.md shows.\n"
         "  2. Set SHOP_HOST, SHOP_PORT, SHOP_USER, SHOP_PASSWORD, SHOP_DATABASE, WEBHOOK_URL, WEBHOOK_SECRET.\n"
-        f"  3. cd {folder} && ringup run"
+        f"  3. cd {there} && ringup run"
     )

@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+SINCE_THE_START = ("batches", "changes", "quarantined", "torn", "messages")
+"""The counters, in the order in which they are shown."""
+
 
 class Metrics:
     """Counters, safe to read from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts = {"batches": 0, "changes": 0, "quarantined": 0, "torn": 0, "messages": 0}
+        self._counts = dict.fromkeys(SINCE_THE_START, 0)
 
     def batch(self, **counts: int) -> None:
         """Add one batch's counts."""

@@ -43,7 +43,10 @@ class Questions:
             }
 
     def profile(self, profile_id: int) -> dict[str, Any] | None:
-        """The profile's rows in marts and segments and its last messages; None when no model knows it."""
+        """The profile's rows in marts and segments and its last messages.
+
+        None when nothing knows it: no model, triggers included, and no message.
+        """
         with self._lock:
             models: dict[str, Any] = {"marts": {}, "segments": {}}
             for model in self._project.models:
@@ -54,10 +57,17 @@ class Questions:
                 rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
                 if rows:
                     models[f"{model.kind}s"][model.name] = rows[0] if len(rows) == 1 else rows
-            if not models["marts"] and not models["segments"]:
-                return None
             sent = messages(self._con, profile_id)
+            if not (models["marts"] or models["segments"] or sent or self._fired(profile_id)):
+                return None
             return {"profile_id": profile_id, **models, "outdated": self._outdated, "messages": sent}
+
+    def _fired(self, profile_id: int) -> bool:
+        """Whether a trigger knows the profile."""
+        triggers = (kept_name(model) for model in self._project.models if model.kind == "trigger")
+        return any(
+            self._con.execute(f"from {name} where profile_id = ? limit 1", [profile_id]).fetchall() for name in triggers
+        )
 
     def prove(self) -> ProofReport:
         """Compare both clocks at the last committed batch. Raises WarehouseError before the models were computed."""

@@ -8,6 +8,7 @@ import os
 import socket
 import tempfile
 import time
+from contextlib import nullcontext
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -104,7 +105,8 @@ def answer(config: Config, question: str, **args: object) -> Any:
         except NotRunning:
             pass
         try:
-            with Ownership(state):
+            # Where nobody ever ran there is nothing to own, and a question leaves nothing behind.
+            with Ownership(state) if (state / "owner.pid").exists() else nullcontext():
                 return api.plain(getattr(offline, question)(config, **args))
         except OwnedError:
             if time.monotonic() > deadline:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ringup.errors import RingupError
+from ringup.metrics import SINCE_THE_START
 
 console = Console(highlight=False)
 _MESSAGES = 10
@@ -31,13 +32,19 @@ def error(problem: RingupError, *, as_json: bool = False) -> None:
 
 def status(answer: Mapping[str, Any]) -> None:
     """What the pipeline is doing, a line for each figure."""
-    apart = ("sources", "outdated", "outbox", "rows")
+    since = [name for name in SINCE_THE_START if name in answer]
+    apart = ("sources", "outdated", "outbox", "rows", *since)
     console.print(_pairs({name: _count(value) for name, value in answer.items() if name not in apart}))
     console.print(Text("\nSources", style="bold"))
     console.print(_pairs({name: _source(said) for name, said in answer["sources"].items()}))
-    for title, block in (("Messages in the outbox", "outbox"), ("Rows of the models", "rows")):
+    blocks = {
+        "Since the start": {name: answer[name] for name in since},
+        "Messages in the outbox": answer["outbox"],
+        "Rows of the models": answer["rows"],
+    }
+    for title, block in blocks.items():
         console.print(Text(f"\n{title}", style="bold"))
-        console.print(_pairs({name: _count(value) for name, value in answer[block].items()}))
+        console.print(_pairs({name: _count(value) for name, value in block.items()}))
     _outdated(answer["outdated"])
 
 
@@ -46,6 +53,8 @@ def profile(answer: Mapping[str, Any] | None, profile_id: int) -> None:
     if answer is None:
         console.print(f"No model knows a profile {profile_id}.")
         return
+    if not answer["marts"] and not answer["segments"]:
+        console.print(f"No mart and no segment has a profile {profile_id}.")
     for mart, row in answer["marts"].items():
         _rows(mart, row)
     for segment, row in answer["segments"].items():

@@ -98,10 +98,12 @@ def test_a_folder_without_a_project_is_refused(tmp_path: Path) -> None:
     assert "ringup.yml" in refused(lambda: load_project(tmp_path, tmp_path / "state")).mend
 
 
+AGAIN = "Correct the file; `cd shop && dbt parse` shows the same error."
+LAPSING = "models/segments/lapsing.sql"
 SPOILED = {
-    "unknown model": ("models/segments/lapsing.sql", "select *\nfrom {{ ref('custommers') }}", 2, "custommers"),
-    "broken Jinja": ("models/segments/lapsing.sql", "select 1\n\nfrom {{ ref( }}", 3, "unexpected '}'"),
-    "broken YAML": ("models/activations.yml", "exposures:\n  - name: a\n   b: c\n", 3, "Syntax error"),
+    "misspelt model": (LAPSING, "select *\nfrom {{ ref('custommers') }}", 2, "custommers", "Did you mean `customers`?"),
+    "broken Jinja": (LAPSING, "select 1\n\nfrom {{ ref( }}", 3, "unexpected '}'", AGAIN),
+    "broken YAML": ("models/activations.yml", "exposures:\n  - name: a\n   b: c\n", 3, "Syntax error", AGAIN),
 }
 
 
@@ -109,17 +111,17 @@ def test_what_dbt_refuses_is_refused_in_its_words_with_the_line(folder: Path, tm
     """File and line come first; after a mend the project loads, although the state has seen the error."""
 
     def spoilt(name: str) -> ProjectError:
-        file, text, _, _ = SPOILED[name]
+        file, text, *_ = SPOILED[name]
         other = Path(shutil.copytree(folder, tmp_path / name / "shop"))
         (other / file).write_text(text)
         return refused(lambda: load_project(other, tmp_path / name / "state"))
 
     with ThreadPoolExecutor(2) as both:
         errors = dict(zip(SPOILED, both.map(spoilt, SPOILED), strict=True))
-    for name, (file, _, line, words) in SPOILED.items():
+    for name, (file, _, line, words, mend) in SPOILED.items():
         assert (errors[name].where or "").startswith(f"shop/{file}:{line}")
         assert words in errors[name].message
-        assert errors[name].mend
+        assert errors[name].mend == mend
     assert load_project(folder, tmp_path / name / "state").activations
 
 

@@ -16,12 +16,12 @@ from tests.shop import COMMITTED, batch
 from tests.starter_log import END_OF_SNAPSHOT, customer, order
 from transforms.project import load_project
 
-SNAPSHOT = [*(order(n, 1) for n in range(5)), customer(1, "Ann")]
+SNAPSHOT = [*(order(n, 1) for n in range(5)), order(6, 2), customer(1, "Ann"), customer(2, "Bob")]
 
 
 @pytest.fixture
 def config(folder: Path) -> Config:
-    """A project that ran until its first snapshot was in: Ann, with five orders, and one order more in the log."""
+    """A project that ran until its first snapshot was in: Ann with five orders, Bob with one; one more in the log."""
     config = load_config(folder, {}, channels=False)
     engine = Engine(config.state_folder / "live.duckdb", load_project(config.dbt_folder, config.state_folder / "dbt"))
     with engine.warehouse.transaction():
@@ -29,7 +29,7 @@ def config(folder: Path) -> Config:
     engine.start(COMMITTED)
     engine.close()
     with EmbeddedLogWriter(config.state_folder / "log.db") as log:
-        log.append([*SNAPSHOT, END_OF_SNAPSHOT, order(5, 1)])
+        log.append([*SNAPSHOT, END_OF_SNAPSHOT, order(7, 1)])
     return config
 
 
@@ -43,11 +43,14 @@ def test_the_state_answers(config: Config) -> None:
     before = kept(config)
     status = offline.status(config)
     assert (status["state"], status["lag"], status["outdated"]) == ("stopped", 1, [])
-    assert status["rows"] == {"order_placed": 5, "regulars": 1}
+    assert status["rows"] == {"order_placed": 6, "regulars": 1}
     profile = offline.profile(config, 1)
     assert profile is not None
     assert profile["segments"]["regulars"]["orders"] == 5
-    assert offline.profile(config, 2) is None
+    assert offline.profile(config, 2) == {
+        "profile_id": 2, "marts": {}, "segments": {}, "outdated": [], "messages": []
+    }, "a trigger knows him"
+    assert offline.profile(config, 3) is None
     assert offline.prove(config).differ == 0
     assert kept(config) == before
 

@@ -101,6 +101,17 @@ def test_a_wrong_command_line_is_exit_status_2(
     assert "Usage" in capsys.readouterr().err
 
 
+def test_a_mend_names_the_project_that_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its commands can be typed as they stand, whatever the folder is called."""
+    folder = tmp_path / "my shop"
+    folder.mkdir()
+    (folder / "ringup.yml").write_text("project: corner-shop")
+    assert ringup(monkeypatch, "status", "-p", folder) == MISTAKE
+    assert capsys.readouterr().err.splitlines()[-1] == f"Mend:  Start it: ringup run --project '{folder}'"
+
+
 def test_version_names_what_it_stands_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The versions are those that are installed."""
     assert ringup(monkeypatch, "version", "--json") == 0

@@ -133,7 +133,7 @@ def test_the_reference_project_is_valid() -> None:
             "Write a number and a unit: 500ms, 5s, 30m, 2h or 1d.",
         ),
         (
-            WHOLE.replace("[1s, 5m]", "[1s, 5 minutes]"),
+            WHOLE.replace("[1s, 5m]", "[1s, 5 fortnights]"),
             "channels.till_webhook.retry.1",
             "this is not a duration",
             "Write a number and a unit",

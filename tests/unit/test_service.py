@@ -191,6 +191,15 @@ def test_a_project_that_never_ran_says_so(tmp_path: Path) -> None:
     assert not (tmp_path / ".ringup").exists()
 
 
+def test_a_question_to_a_folder_without_a_run_leaves_nothing_there(tmp_path: Path) -> None:
+    """A state folder that is only a folder is not taken into possession for a question."""
+    (tmp_path / "ringup.yml").write_text("project: corner-shop")
+    (tmp_path / ".ringup").mkdir()
+    with pytest.raises(WarehouseError, match="there is no state yet"):
+        answer(load_config(tmp_path, {}), "profile", profile_id=1)
+    assert not any((tmp_path / ".ringup").iterdir())
+
+
 def test_an_owner_that_does_not_answer_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A question to a process that is just starting is answered once it answers; patience has an end."""
     (tmp_path / "ringup.yml").write_text("project: corner-shop")

@@ -15,6 +15,7 @@ STATUS: dict[str, Any] = {
         "crm": {"state": "waiting", "since": None, "cause": "it does not answer", "mend": "start the database"},
     },
     "lag": 12345,
+    "messages": 3,
     "outdated": [],
     "outbox": {"delivered": 7},
     "rows": {"customers": 2469},
@@ -37,6 +38,7 @@ def test_status_is_a_line_for_each_figure(capsys: pytest.CaptureFixture[str]) ->
     crm = lines.index(["crm", "waiting"])
     assert lines[crm + 1 : crm + 3] == [["it", "does", "not", "answer"], ["start", "the", "database"]]
     assert ["lag", "12,345"] in lines
+    assert lines.index(["messages", "3"]) == lines.index(["Since", "the", "start"]) + 1
     assert ["delivered", "7"] in lines
     assert ["customers", "2,469"] in lines
     assert not any("Changed" in line for line in lines)

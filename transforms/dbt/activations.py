@@ -29,7 +29,7 @@ def read_activations(folder: Path, made: Node, models: Iterable[Model]) -> Itera
                 mend=f"Write `depends_on: [ref('...')]` with one of {', '.join(m.name for m in kept.values())}.",
             )
         if (model.kind == "trigger") != (declared.when == "fired"):
-            words = "fired" if model.kind == "trigger" else "entered, exited or updated"
+            words = "fired" if model.kind == "trigger" else "entered`, `when: exited` or `when: updated"
             raise ProjectError(
                 f"{model.name} is a {model.kind}, which is never {declared.when}",
                 where=str(place.within("when")),

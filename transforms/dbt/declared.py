@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from ringup.config import duration
 from ringup.errors import ProjectError
 
 Declared = TypeVar("Declared", bound=BaseModel)
@@ -59,11 +60,14 @@ def place_of(folder: Path, node: Node, *words: str) -> Place:
 
 
 def _interval(text: object) -> object:
-    """`1 minute`, `30 seconds`, `2 hours` as a timedelta."""
-    match = re.fullmatch(r"([1-9]\d*) (second|minute|hour|day)s?", text.strip()) if isinstance(text, str) else None
-    if match is None:
+    """A duration as in ringup.yml, that is longer than nothing."""
+    try:
+        span = duration(text)
+    except ValueError:
+        span = timedelta()
+    if not span:
         raise PydanticCustomError("time_delta_type", "no length of time")
-    return timedelta(**{f"{match[2]}s": int(match[1])})
+    return span
 
 
 class _Owned(BaseModel):

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from difflib import get_close_matches
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -86,9 +87,23 @@ def _explained(folder: Path, output: str, errors: str) -> ProjectError:
     named = re.search(r"[\w./-]+\.(?:sql|ya?ml)\b", message)
     file = next((p for p in sorted(folder.rglob(named[0].lstrip("/"))) if p.is_file()), None) if named else None
     if file is None:
-        return ProjectError(message, where=str(folder), mend="Correct the project; `dbt parse` shows the same error.")
+        mend = f"Correct the project; {_again(folder)} shows the same error."
+        return ProjectError(message, where=str(folder), mend=mend)
     place = Place(folder, str(file.relative_to(folder)))
     line = re.search(r"\bline (\d+)", str(words))
     quoted = re.findall(r"'([\w ]+)'", message)
     where = f"{place.path}:{line[1]}" if line else str(place.within(*quoted[-1:]))
-    return ProjectError(message, where=where, mend="Correct the file; `dbt parse` shows the same error.")
+    mend = _meant(folder, message) or f"Correct the file; {_again(folder)} shows the same error."
+    return ProjectError(message, where=where, mend=mend)
+
+
+def _meant(folder: Path, message: str) -> str | None:
+    """The mend for a `ref` to a model that is not there but for a slip of the pen."""
+    wrong = re.search(r"depends on a node named '(\w+)' which was not found", message)
+    models = {p.stem for p in folder.rglob("*.sql") if p.relative_to(folder).parts[0] not in PRODUCED}
+    near = get_close_matches(wrong[1], models, n=1) if wrong else None
+    return f"Did you mean `{near[0]}`?" if near else None
+
+
+def _again(folder: Path) -> str:
+    return f"`cd {folder.resolve().name} && dbt parse`"

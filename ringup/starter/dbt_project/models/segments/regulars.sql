@@ -1,6 +1,6 @@
 select
     customers.profile_id,
-    customers.first_name,
+    coalesce(customers.first_name, 'dear customer') as first_name,
     customers.email,
     count(*) as orders,
     sum(orders.total) as spend
