@@ -9,6 +9,9 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-compile
 LOCKED := $(INSTALL) --no-deps --require-hashes
 
+# Tests of one file run in one worker and in their order, for they share what is dear to start; long files come first.
+WORKERS := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all check bench lock clean
 
@@ -19,10 +22,10 @@ demo: $(VENV)/run.installed  ## Watch the bills of a real supermarket become mes
 	@$(BIN)/ringup demo $(ARGS)
 
 test: check  ## Check the code and run all tests but the slow ones.
-	$(BIN)/pytest
+	$(BIN)/pytest $(WORKERS)
 
 test-all: check  ## Run every test.
-	$(BIN)/pytest -m ""
+	$(BIN)/pytest -m "" $(WORKERS)
 
 check: $(VENV)/dev.installed  ## Lint, formatting, types, imports.
 	$(BIN)/ruff check

@@ -102,12 +102,13 @@ def test_a_wrong_password(stopped: Shop) -> None:
 
 
 def test_a_server_without_logical_wal(stopped: Shop, tmp_path: Path) -> None:
-    """The mend is the statement that an administrator has to run."""
+    """The mend is the statement that an administrator has to run; that there is no table either is told with it."""
     with LocalPostgres(tmp_path / "postgres", settings={"wal_level": "replica"}) as server:
         server.create_database("shop")
         message, place, mend = refused(stopped, SHOP_PORT=str(server.port), SHOP_PASSWORD=server.password)
     assert "has wal_level=replica" in message
-    assert place.endswith("connectors/sources/shop.json")
+    assert "shop has no table" in message
+    assert "connectors/sources/shop.json" in place
     assert "alter system set wal_level = 'logical'" in mend
 
 
