@@ -48,7 +48,11 @@ def test_the_state_answers(config: Config) -> None:
     assert profile is not None
     assert profile["segments"]["regulars"]["orders"] == 5
     assert offline.profile(config, 2) == {
-        "profile_id": 2, "marts": {}, "segments": {}, "outdated": [], "messages": []
+        "profile_id": 2,
+        "marts": {},
+        "segments": {},
+        "outdated": [],
+        "messages": [],
     }, "a trigger knows him"
     assert offline.profile(config, 3) is None
     assert offline.prove(config).differ == 0
