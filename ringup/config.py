@@ -34,7 +34,10 @@ def duration(value: object) -> object:
     match = re.fullmatch(_DURATION, value.strip()) if isinstance(value, str) else None
     if not match:
         raise ValueError("this is not a duration|Write a number and a unit: 500ms, 5s, 30m, 2h or 1d.")
-    return float(match[1]) * _UNITS[match[2] if match[2] == "ms" else match[2][0]]
+    try:
+        return float(match[1]) * _UNITS[match[2] if match[2] == "ms" else match[2][0]]
+    except OverflowError:
+        raise ValueError("this is longer than anybody waits|Write a shorter duration.") from None
 
 
 def shown(value: timedelta) -> str:
@@ -65,9 +68,9 @@ class PipelineSettings(Settings):
     transaction_wait: Duration = timedelta(seconds=1)
     """How long to wait for the rest of a source transaction before its changes are used without it."""
     memory_limit: Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$")] = "2GB"
-    """The memory that DuckDB may use."""
-    threads: Annotated[int, Field(gt=0)] = 2
-    """The threads that DuckDB may use."""
+    """The memory that DuckDB may use, such as 2GB or 500MB."""
+    threads: Annotated[int, Field(gt=0, le=256)] = 2
+    """The threads that DuckDB may use, as many as there are cores, say."""
 
 
 class Config(Settings):

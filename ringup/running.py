@@ -27,6 +27,7 @@ from ringup.service import Ownership
 log = logging.getLogger(__name__)
 
 _REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EMFILE})
+_NO_FOLDER = frozenset({errno.EEXIST, errno.ENOTDIR, errno.ENOENT})
 _LOG_BYTES, _LOG_FILES = 10_000_000, 5
 
 
@@ -43,13 +44,12 @@ def run_project(config: Config, environ: Mapping[str, str], *, as_json: bool, un
     Raises RingupError when it cannot start or go on; OwnedError when another process has the project.
     """
     stop, state = threading.Event(), config.state_folder
-    with Ownership(state), Progress(config.project, as_json=as_json) as progress:
+    with Progress(config.project, as_json=as_json) as progress, _explained(state), Ownership(state):
         with _logged(state / "logs", progress), _stopped_by_signals(stop, progress):
             if until_input_ends:
                 threading.Thread(target=_wait_for_the_end, args=(stop,), name="input", daemon=True).start()
             try:
-                with _explained(state):
-                    _run(Pipeline(config, environ), state, stop, progress)
+                _run(Pipeline(config, environ), state, stop, progress)
             except RingupError:
                 # Ctrl-C reaches a child such as dbt at the same moment; its end is no error then.
                 if not stop.is_set():
@@ -92,13 +92,19 @@ def _mendable(error: Exception, state: Path) -> RingupError | None:
             pass
         case OSError() if error.errno in _REFUSED:
             pass
+        case OSError() if error.errno in _NO_FOLDER:
+            return WarehouseError(
+                f"the state folder cannot be made: {error}",
+                where=f"ringup.yml: state ({state})",
+                mend="Name a folder that can be written, or move away the file that stands in its place.",
+            )
         case _:
             return None
     return WarehouseError(
         f"the run cannot go on: {error}",
         where=str(state),
         mend="See that the disk has space, the files can be written, and pipeline.memory_limit is enough. Then start "
-        "again: it goes on after the last committed batch, and nothing is lost.",
+        "again: it goes on after the last committed batch, and nothing is lost. Restore a file that is damaged.",
     )
 
 

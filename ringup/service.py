@@ -96,7 +96,7 @@ def answer(config: Config, question: str, **args: object) -> Any:
     from ringup import api, offline  # what a question to a running process need not load
 
     state = config.state_folder
-    if not state.exists():
+    if not state.is_dir():
         raise WarehouseError("this project has not run yet", where=str(state), mend="Start it: ringup run")
     deadline = time.monotonic() + PATIENCE
     while True:

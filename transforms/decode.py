@@ -17,6 +17,9 @@ from transforms.warehouse import quoted
 UNAVAILABLE = "__debezium_unavailable_value"
 """What Debezium sends for a large value that did not change, when the table's replica identity is not FULL."""
 
+_FIRST, _LAST = "timestamp '0001-01-01'", "timestamp '9999-12-31 23:59:59.999999'"
+_FLOATS = ("DOUBLE", "FLOAT", "REAL")
+
 TRUNCATED = "TRUNCATE is not applied"
 
 
@@ -31,10 +34,14 @@ def _plain(column: Column, raw: str) -> str:
 
 
 def _unfit(column: Column) -> str:
-    """Whether a value did not become one of the column's type; infinity is no point in time, and NaN no number."""
-    name = quoted(column.name)
-    endless = column.data_type.upper().startswith(("DATE", "TIMESTAMP", "DOUBLE", "FLOAT", "REAL"))
-    return f"({name} is null or not isfinite({name}))" if endless else f"{name} is null"
+    """Whether a value did not become one of the column's type.
+
+    Infinity is no point in time, and NaN no number; before the year 1 and after 9999 nobody can write a message.
+    """
+    name, kind = quoted(column.name), column.data_type.upper()
+    if kind.startswith(("DATE", "TIMESTAMP")):
+        return f"({name} is null or not isfinite({name}) or not {name}::timestamp between {_FIRST} and {_LAST})"
+    return f"({name} is null or not isfinite({name}))" if kind in _FLOATS else f"{name} is null"
 
 
 def _kept(table: Table, column: Column) -> str:

@@ -48,7 +48,14 @@ def create_parts(warehouse: Warehouse, table: Table) -> None:
     for name in parts_of(table):
         warehouse.con.execute(f"create table if not exists {name} ({columns})")
         stored = warehouse.columns(name)
+        spelt = {column.lower(): column for column in stored}
         for column, kind in declared.items():
+            if (known := spelt.get(column.lower(), column)) != column:
+                raise WarehouseError(
+                    f"column {column} of {table.relation} is kept as {known}",
+                    where=table.path,
+                    mend=f"Declare it as {known}, or move the state folder away: the next run builds it again.",
+                )
             if column not in stored:
                 warehouse.con.execute(f"alter table {name} add column {quoted(column)} {kind}")
             elif stored[column] != str(duckdb.sqltype(kind)):

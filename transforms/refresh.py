@@ -135,7 +135,7 @@ class Refresh:
         """Compute a model for the touched profiles and change the kept rows that differ."""
         try:
             changed, computed = self._changed(plan, near=near)
-        except duckdb.DataError as error:
+        except (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError) as error:
             raise ProjectError(
                 f"model {plan.model.name} cannot be computed from the rows that came: {error}",
                 where=plan.model.path,
@@ -143,11 +143,25 @@ class Refresh:
             ) from error
         if not changed.num_rows:
             return ()
+        self._check_owners(plan.model, changed)
         if computed is None:
             plan.kept.exchange(*gone_and_new(changed))
         else:
             plan.kept.renew(*renewed(changed, computed))
-        return candidates(plan.model, changed, self._touched.table) if ask else ()
+        return _told(plan.model, changed, self._touched.table) if ask else ()
+
+    def _check_owners(self, model: Model, changed: pa.Table) -> None:
+        """A row of somebody who was not touched would be kept again with each batch."""
+        touched = self._touched.table.column("profile_id")
+        known = pc.is_in(changed.column("profile_id"), value_set=touched.combine_chunks())
+        if not pc.all(known).as_py():
+            stranger = changed.column("profile_id").filter(pc.invert(known))[0].as_py()
+            raise ProjectError(
+                f"{model.kind} {model.name} gives a row of profile {stranger}, whose rows it was not asked for",
+                where=model.path,
+                mend="Take profile_id as it stands in a table with an identity; declare `identity` for the table that "
+                "names the customer, if it has none.",
+            )
 
     def _changed(self, plan: _Plan, *, near: bool) -> tuple[pa.Table, pa.Table | None]:
         """Rows with their net count; and all computed rows, where they are few and were compared in memory."""
@@ -199,6 +213,17 @@ def coming(changed: pa.Table) -> pa.Table:
     if rows.num_rows and times.max() > 1:
         rows = rows.take(pa.array(np.repeat(np.arange(len(times)), times)))
     return rows.drop_columns([name for name in BOOKKEEPING if name in rows.column_names])
+
+
+def _told(model: Model, changed: pa.Table, touched: pa.Table) -> list[Candidate]:
+    try:
+        return list(candidates(model, changed, touched))
+    except (OverflowError, ValueError, pa.ArrowException) as error:
+        raise ProjectError(
+            f"{model.kind} {model.name} gives a value that no message can carry: {error}",
+            where=model.path,
+            mend="Keep times between the years 1 and 9999, and infinity out of its columns.",
+        ) from error
 
 
 def candidates(model: Model, changed: pa.Table, touched: pa.Table) -> Iterator[Candidate]:

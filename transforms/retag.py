@@ -33,6 +33,7 @@ def note_tags(warehouse: Warehouse, tables: Sequence[Table]) -> None:
 def retag(warehouse: Warehouse, tables: Sequence[Table]) -> None:
     """Find the profile of every stored row anew, in the caller's transaction, as `Tagging` would have."""
     con, by_name = warehouse.con, {table.relation: table for table in tables}
+    warehouse.remember(FACT, "")  # until the models of it are there, too, the tags are of nobody's words
     con.execute("delete from live.ringup.identifiers")
     for table in ordered(tables):
         for part in parts_of(table):

@@ -116,10 +116,13 @@ class Scope:
         fact, current = built_fact(model), built_of(model, columns, self._views)
         if self._warehouse.fact(fact) == current:
             return False
-        self._con.execute(
-            f"create or replace table {kept_name(model)} as "
-            f"select * from {quoted('whole', model.schema, model.name)} limit 0"
-        )
+        with self._warehouse.transaction():
+            # An empty table is of no SQL at all, until it is filled: the start may fail, and the SQL be put back.
+            self._warehouse.forget(fact)
+            self._con.execute(
+                f"create or replace table {kept_name(model)} as "
+                f"select * from {quoted('whole', model.schema, model.name)} limit 0"
+            )
         self._facts[fact] = current
         return True
 

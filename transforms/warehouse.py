@@ -96,6 +96,14 @@ class Warehouse:
         try:
             self.con.execute(f"set memory_limit = '{settings.memory_limit}'")
             self.con.execute(f"set threads = {settings.threads}")
+        except duckdb.Error as error:
+            self.con.close()
+            raise WarehouseError(
+                f"DuckDB cannot work with these settings: {error}",
+                where="ringup.yml: pipeline",
+                mend="Correct `memory_limit` and `threads`; the defaults are 2GB and 2.",
+            ) from error
+        try:
             self.con.execute("set preserve_insertion_order = true")
             self.con.execute("set timezone = 'UTC'")
             self.con.execute("set checkpoint_threshold = '1GB'")
@@ -164,8 +172,12 @@ class Warehouse:
 
     def remember(self, name: str, value: str) -> None:
         """Note a fact about this file."""
-        self.con.execute("delete from live.ringup.facts where name = ?", [name])
+        self.forget(name)
         self.con.execute("insert into live.ringup.facts values (?, ?)", [name, value])
+
+    def forget(self, name: str) -> None:
+        """A fact does not hold any more."""
+        self.con.execute("delete from live.ringup.facts where name = ?", [name])
 
     def positions(self) -> dict[tuple[str, int], int]:
         """Where the log is read on from: the newest commit's positions."""

@@ -126,3 +126,27 @@ def test_a_table_that_a_model_needs_must_be_declared(reference: Reference) -> No
     made["sources"]["source.corner_shop.pos.bill_lines"]["config"]["meta"] = {}
     assert "pos.bills" not in {table.relation for table in read_tables(REFERENCE, made, set())}
     assert refused(lambda: list(read_tables(REFERENCE, made, {"pos.bills"}))).mend == "Add `key`."
+
+
+def test_there_is_one_table_of_customers(reference: Reference) -> None:
+    """Of two, each would take the other's identifiers."""
+    made = reference.made
+    made["sources"]["source.corner_shop.pos.stores"]["config"]["meta"]["identity"] = {"profile": "store_id"}
+    error = tables_refused(made)
+    assert "declares a profile, and so does" in error.message
+
+
+def test_a_profile_is_a_whole_number(reference: Reference) -> None:
+    """Every value of its type has to be one that profile_id can hold."""
+    made = reference.made
+    made["sources"]["source.corner_shop.crm.members"]["columns"]["member_id"]["data_type"] = "varchar"
+    error = tables_refused(made)
+    assert error.message == "the profile of crm.members is a VARCHAR, and has to be a whole number"
+
+
+def test_a_table_leads_to_another_by_the_type_of_its_key(reference: Reference) -> None:
+    """A text is never the number that it looks like."""
+    made = reference.made
+    made["sources"]["source.corner_shop.pos.bill_lines"]["columns"]["bill_id"]["data_type"] = "varchar"
+    error = tables_refused(made)
+    assert error.message == "pos.bill_lines leads to pos.bills by a VARCHAR, and the key there is a BIGINT"

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from ringup.engine import Engine
+from ringup.errors import ProjectError, WarehouseError
 from tests.shop import COMMITTED, SHOP, batch, change
-from transforms.project import Model, Project
+from transforms.project import ActivationSpec, Column, Model, Project
 from transforms.prove import prove
 from transforms.scope import Scope
 from transforms.warehouse import Warehouse
@@ -81,3 +82,75 @@ def test_a_state_that_is_read_only_does_not_change(path: Path) -> None:
     assert reading.fact("crash") == "yes"
     reading.close()
     assert [copy.read_bytes() for copy in copies] == before
+
+
+@pytest.mark.parametrize("name", ["spenders", "bill_printed", "customers"])
+def test_an_edit_that_failed_and_was_put_back_leaves_no_empty_table(path: Path, name: str) -> None:
+    """The start that failed had emptied the table; the next one fills it again, and nothing fires from it."""
+    wrong = changed(name, lambda sql: f"select * exclude profile_id, error('no') as n, profile_id from ({sql})")
+    with pytest.raises(ProjectError, match=f"{name} cannot be computed"):
+        Engine(path, wrong)
+    engine = Engine(path, SHOP)
+    assert prove(engine.warehouse.reader(), SHOP).differ == 0
+    with engine.warehouse.transaction():
+        renamed = ("crm.crm.members", change("u", MEMBER, {**MEMBER, "first_name": "Anna"}, 90))
+        told, _, _ = engine.apply(batch([renamed], start=10))
+    assert told == []
+    engine.close()
+
+
+def test_an_identity_that_failed_and_was_put_back_leaves_no_row_with_a_stranger(path: Path) -> None:
+    """Rows that were tagged by words that never came to hold are tagged again."""
+    other = tuple(replace(t, identifiers={"x": "loyalty_card"}) if t.name == "bills" else t for t in SHOP.tables)
+    wrong = changed("spenders", lambda _: """select profile_id, error('no') as spend from "scope"."crm"."members\"""")
+    with pytest.raises(ProjectError):
+        Engine(path, replace(wrong, tables=other))
+    engine = Engine(path, SHOP)
+    bills = 'select profile_id from live.pos.bills union all select profile_id from live.pos."bills tail"'
+    assert engine.warehouse.number(bills) == 1
+    assert prove(engine.warehouse.reader(), SHOP).differ == 0
+    engine.close()
+
+
+@pytest.mark.parametrize("wrong", ["error('no')", "strptime(first_name, '%d')", "json(first_name)", "chr(-1)"])
+def test_a_model_that_fails_on_the_rows_is_told_with_its_file(path: Path, wrong: str) -> None:
+    """Whatever DuckDB calls it, it is the model that a person has to mend."""
+    project = changed("customers", lambda sql: f"select *, {wrong} as w from ({sql})")
+    with pytest.raises(ProjectError, match="customers cannot be computed") as caught:
+        Engine(path, project)
+    assert caught.value.where == "models/customers.sql"
+
+
+def test_rows_of_somebody_else_are_refused(path: Path) -> None:
+    """A model that makes a profile_id up would keep its rows again with each batch."""
+    rates = 'select rate_id::bigint as profile_id, 60 as spend from "scope"."pos"."rates"'
+    engine = Engine(path, changed("spenders", lambda sql: f"{sql} union all {rates}"))
+    records = [("pos.pos.rates", change("c", None, {"rate_id": 7, "factor": 1}, 90))]
+    told = pytest.raises(ProjectError, match="segment spenders gives a row of profile 7")
+    with told as caught, engine.warehouse.transaction():
+        engine.apply(batch(records, start=10))
+    assert "declare `identity`" in caught.value.mend
+    engine.close()
+
+
+def test_a_time_that_no_message_can_carry_is_told(path: Path) -> None:
+    """Infinity is no time that a person could be told."""
+    activation = ActivationSpec("told", "spenders", "hook", "entered", "hi", "activations.yml", "1")
+    project = changed("spenders", lambda sql: f"select profile_id, 'infinity'::timestamptz as t from ({sql})")
+    engine = Engine(path, replace(project, activations=(activation,)))
+    member = {**MEMBER, "member_id": 2, "loyalty_card": "B"}
+    bill = {**BILL, "bill_id": 2, "loyalty_card": "B"}
+    records = [("crm.crm.members", change("c", None, member, 90)), ("pos.pos.bills", change("c", None, bill, 91))]
+    told = pytest.raises(ProjectError, match="a value that no message can carry")
+    with told, engine.warehouse.transaction():
+        engine.apply(batch(records, start=10))
+    engine.close()
+
+
+def test_a_column_that_differs_in_case_only_is_told(path: Path) -> None:
+    """DuckDB takes both for one; the name that is kept is said."""
+    bills = next(table for table in SHOP.tables if table.name == "bills")
+    columns = tuple(Column("Total" if c.name == "total" else c.name, c.data_type) for c in bills.columns)
+    tables = tuple(replace(t, columns=columns) if t is bills else t for t in SHOP.tables)
+    with pytest.raises(WarehouseError, match=r"column Total of pos\.bills is kept as total"):
+        Engine(path, replace(SHOP, tables=tables))

@@ -38,10 +38,16 @@ def manifest(folder: Path, state: Path) -> tuple[dict[str, Any], str]:
     work = state.resolve()
     made, noted = work / "target" / "manifest.json", work / "fingerprint"
     current = fingerprint(folder)
-    if not (noted.is_file() and made.is_file() and noted.read_text(encoding="utf-8") == current):
-        noted.unlink(missing_ok=True)
-        _compile(folder, work)
-        noted.write_text(current, encoding="utf-8")
+    try:
+        if noted.read_text(encoding="utf-8") == current:
+            return json.loads(made.read_bytes()), current
+    except (OSError, ValueError):  # not there, or damaged: it is made again
+        pass
+    if not work.is_dir():
+        work.unlink(missing_ok=True)
+    noted.unlink(missing_ok=True)
+    _compile(folder, work)
+    noted.write_text(current, encoding="utf-8")
     return json.loads(made.read_bytes()), current
 
 

@@ -14,6 +14,9 @@ from transforms.dbt.nodes import Column, Table
 TAKEN = {"_n", "_seen", "_position", "_committed_at", "_deleted", "_fresh", "_was", "_bad", "_op"}
 """Names that stand beside a source table's own columns on their way into the mirror."""
 
+WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
+"""Types of a profile: all their values are a bigint's."""
+
 UNCARRIED = ("BIT", "BIGNUM", "UHUGEINT", "TIME WITH TIME ZONE")
 """Types whose values do not come through Arrow as they were."""
 
@@ -47,10 +50,22 @@ def read_tables(folder: Path, made: Node, needed: set[str]) -> Iterator[Table]:
         )
         _check_columns(table, place)
         found[table.relation] = (table, place)
+    _check_profiles(found.values())
     for table, place in found.values():
         if table.via is not None:
             _check_way({name: other for name, (other, _) in found.items()}, table, place)
         yield table
+
+
+def _check_profiles(found: Iterable[tuple[Table, Place]]) -> None:
+    """One table has the customers; the others lead to it."""
+    profiles = [(table, place) for table, place in found if table.profile is not None]
+    for table, place in profiles[1:]:
+        raise ProjectError(
+            f"{table.relation} declares a profile, and so does {profiles[0][0].relation}",
+            where=str(place.within("identity", "profile")),
+            mend="One table has the customers. Let the other one find them by `identifiers` or `via`.",
+        )
 
 
 def _columns(declared: Iterable[Node], place: Place) -> Iterator[Column]:
@@ -110,12 +125,37 @@ def _check_columns(table: Table, place: Place) -> None:
                 where=str(place.within(column.name)),
                 mend="Declare it as varchar.",
             )
+    kinds = {column.name: column.data_type for column in table.columns}
+    if table.profile is not None and kinds[table.profile] not in WHOLE:
+        raise ProjectError(
+            f"the profile of {table.relation} is a {kinds[table.profile]}, and has to be a whole number",
+            where=str(place.within(table.profile)),
+            mend=f"Declare it as one of {', '.join(WHOLE).lower()}; a number made for it in the source will do.",
+        )
     if table.profile is not None and table.key != (table.profile,):
         raise ProjectError(
             f"the profile of {table.relation} is {table.profile}, but its key is {', '.join(table.key)}",
             where=str(place.within("meta", "profile")),
             mend="A profile is known by its table's key: name the same one column in both.",
         )
+
+
+def _check_same_type(table: Table, parent: Table, place: Place) -> None:
+    """A table that leads to another holds that one's key."""
+    column = (table.via or ("", ""))[0]
+    mine = next(c.data_type for c in table.columns if c.name == column)
+    theirs = next(c.data_type for c in parent.columns if c.name == parent.key[0])
+    if _family(mine) != _family(theirs):
+        raise ProjectError(
+            f"{table.relation} leads to {parent.relation} by a {mine}, and the key there is a {theirs}",
+            where=str(place.within(column)),
+            mend="Declare both with the same type.",
+        )
+
+
+def _family(kind: str) -> str:
+    """Types whose values can be compared as they are."""
+    return "number" if kind in WHOLE or (kind.startswith(("U", "HUGEINT", "DECIMAL")) and kind != "UUID") else kind
 
 
 def _check_way(tables: Mapping[str, Table], table: Table, place: Place) -> None:
@@ -127,6 +167,8 @@ def _check_way(tables: Mapping[str, Table], table: Table, place: Place) -> None:
             break
         passed.add(there.relation)
         here = there
+    if here is not table:
+        _check_same_type(table, tables[f"{table.source}.{(table.via or ('', ''))[1]}"], place)
     if here.profile is None and not here.identifiers:
         name = here.via[1] if here.via else here.name
         raise ProjectError(

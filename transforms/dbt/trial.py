@@ -12,6 +12,7 @@ import sqlglot
 from ringup.errors import ProjectError
 from transforms.dbt.declared import Place
 from transforms.dbt.nodes import Column, Model, Table
+from transforms.dbt.tables import UNCARRIED
 from transforms.warehouse import quoted
 
 PROFILE = {"profile_id": "BIGINT"}
@@ -77,6 +78,13 @@ def _check_columns(model: Model, place: Place) -> None:
                 mend=f"Give it another name, with `as`; these are taken: {', '.join(sorted(TAKEN))}.",
             )
     has = {column.name: column.data_type for column in model.columns}
+    for name, kind in has.items() if model.materialized == "table" else ():
+        if kind in UNCARRIED or kind.startswith("UNION"):
+            raise ProjectError(
+                f"column {name} of {model.kind} {model.name} is a {kind}, whose values ringup cannot compare",
+                where=str(place.within(name)),
+                mend=f"Select `cast(... as varchar) as {name}`.",
+            )
     needed = {**(PROFILE if model.materialized == "table" else {}), **(EVENT if model.kind == "trigger" else {})}
     for name, data_type in needed.items():
         if name not in has:
@@ -89,7 +97,7 @@ def _check_columns(model: Model, place: Place) -> None:
             raise ProjectError(
                 f"{name} of {model.kind} {model.name} is {has[name]}, not {data_type}",
                 where=str(place.within(name)),
-                mend=f"Select `cast({name} as {data_type.lower()}) as {name}`.",
+                mend=f"Select `cast(... as {data_type.lower()}) as {name}`.",
             )
 
 
