@@ -105,6 +105,10 @@ class Dispatcher:
         """For each channel, the deliveries in memory that are not finished. From any thread."""
         return {name: door.inside() for name, door in self._doors.items()}
 
+    def troubles(self) -> dict[str, str | None]:
+        """For each channel what keeps messages from arriving; None where they arrive. From any thread."""
+        return {name: door.lane.trouble for name, door in self._doors.items()}
+
     def stop(self, grace: float = GRACE) -> None:
         """End, giving what is under way `grace` seconds. Unfinished deliveries stay in the outbox, for the next run.
 

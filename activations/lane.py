@@ -29,7 +29,7 @@ class Lane:
     """Sends what it is given, all in one event loop. Times are the loop's, so that no clock change disturbs a wait.
 
     While the channel is down it waits as a whole, by its schedule, and then tries with one message at a time.
-    `finished` counts the deliveries that came to their end.
+    `finished` counts the deliveries that came to their end, `trouble` says why the last one did not arrive.
     """
 
     def __init__(self, channel: Channel, on_receipt: Callable[[Receipt], None], random: Random | None = None) -> None:
@@ -43,6 +43,7 @@ class Lane:
         self._hold: asyncio.TimerHandle | None = None
         self._closing = False
         self.finished = 0
+        self.trouble: str | None = None
 
     def add(self, deliveries: Iterable[Delivery]) -> None:
         """Take deliveries, in the order in which each profile shall get them."""
@@ -92,9 +93,23 @@ class Lane:
             detail=outcome.detail,
             status=outcome.status,
         )
+        self._tell(delivery.channel, outcome)
         self._settle(conversation, outcome)
         self._go_on()
         self._on_receipt(receipt)
+
+    def _tell(self, channel: str, outcome: Outcome) -> None:
+        """Say it when messages begin to fail, and when they arrive again."""
+        known = self.trouble
+        if outcome.state == "delivered":
+            self.trouble = None
+        elif outcome.channel_down or outcome.state == "rejected":
+            what = "takes no messages; they wait" if outcome.channel_down else "refuses messages for good"
+            self.trouble = f"{what}: {outcome.detail}"
+        if self.trouble and known is None:
+            log.warning("channel %s %s", channel, self.trouble)
+        elif known and self.trouble is None:
+            log.info("channel %s takes messages again", channel)
 
     def _settle(self, conversation: Conversation, outcome: Outcome) -> None:
         if outcome.channel_down:

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 import connectors
 from connectors.board import FAILED, Order, SourceState, read_board, since_now
-from connectors.postgres import SourceUnreachable, prepare
+from connectors.postgres import SourceUnreachable, nudge, prepare
+from connectors.signals import ask_for_snapshot
 from connectors.sources import Source, resolve
 from ringup.errors import CaptureError, SourceError
 
@@ -49,15 +51,17 @@ class Capture:
         """The process's id while it runs."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
-    def start(self) -> None:
+    def start(self, declared: Mapping[str, Mapping[str, Sequence[str]]] | None = None) -> None:
         """Prepare the databases and start the process.
+
+        `declared` are, for each source, the columns of its tables (`schema.table`) that the project counts on.
 
         Raises SourceError at once for what only a person can mend (a wrong password, wal_level). A database that does
         not answer is no error: the process waits for it, and `states` says so.
         """
         for source in self._sources:
             try:
-                for done in prepare(self._order.sources[source.name]):
+                for done in prepare(self._order.sources[source.name], (declared or {}).get(source.name)):
                     log.info("%s: %s", source.name, done)
             except SourceUnreachable as error:
                 log.info("%s: waiting for the database: %s", source.name, error)
@@ -96,6 +100,12 @@ class Capture:
         """What each source is doing, by name; from any thread."""
         said = {} if self._process is None else read_board(self._board)
         return {source.name: said.get(source.name, self._meanwhile) for source in self._sources}
+
+    def read_again(self, source: str, tables: Sequence[str]) -> None:
+        """Let these tables (`schema.table`) of a source that streams be read again, as a snapshot."""
+        ask_for_snapshot(self._state, source, tables)
+        with suppress(SourceError):  # a database that is away now will write something when it is back
+            nudge(self._order.sources[source])
 
     def stop(self) -> None:
         """End the process in order and wait for it."""

@@ -6,15 +6,17 @@ import sqlite3
 import time
 from collections.abc import Collection
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from connectors.chunk import CHUNK, EMPTY, ints, value
 from connectors.embedded_writer import EmbeddedLogWriter, connect
 from connectors.log import RECORDS, Batch, Partition, Positions
-from connectors.snapshots import Snapshots
+from connectors.snapshots import Snapshots, were_read
 from connectors.topics import DATA, NOTIFICATION, kind_of, source_of
 from connectors.transactions import Transactions
 from ringup.errors import LogError
@@ -41,13 +43,21 @@ class EmbeddedLog:
         self._snapshots = Snapshots(expected)
         self._version = -1
         self._trimmed = 0
+        self._next: Batch | None = None
         self._restart({}, 0)
 
     @property
     def bootstrapped(self) -> bool:
         """Whether everything up to the end of the first snapshots was read."""
+        if self._next is not None:
+            return False
         upto = int(ints(self._rest, "seq")[0]) - 1 if self._rest.num_rows else self._cursor
         return self._snapshots.complete_at is not None and upto >= self._snapshots.complete_at
+
+    @property
+    def read_anew(self) -> Collection[str]:
+        """The sources of which a snapshot was read to its end since `seek`."""
+        return frozenset(self._snapshots.finished) if self._next is None else frozenset()
 
     def seek(self, positions: Positions) -> None:
         """Continue after `positions`; see `Log`."""
@@ -67,6 +77,9 @@ class EmbeddedLog:
         """Take about `limit` further records; see `Log`."""
         until = time.monotonic() + wait
         while True:
+            if self._next is not None:
+                waited, self._next = self._next, None
+                return waited
             version = int(self._con.execute("pragma data_version").fetchone()[0])
             if version != self._version or self._rest.num_rows:
                 if (batch := self._take(limit)) is not None:
@@ -74,7 +87,7 @@ class EmbeddedLog:
                 self._version = version
             late, torn = self._transactions.overdue(now := time.monotonic())
             if torn:
-                return self._batch(late, snapshot=not self.bootstrapped, torn=torn)
+                return self._given(late, snapshot=not self.bootstrapped, torn=torn)
             if now >= until:
                 return None
             time.sleep(min(_POLL, until - now))
@@ -117,6 +130,7 @@ class EmbeddedLog:
         self._topics: list[str] = []
         self._names: list[str] = []
         self._rest = EMPTY
+        self._next = None
         self._transactions = Transactions(self._wait)
         self._version = -1
         complete = self._con.execute("select complete_at from snapshot").fetchone()
@@ -156,10 +170,22 @@ class EmbeddedLog:
             part, self._rest = self._rest.slice(0, size), self._rest.slice(size)
             if ints(part, "kind")[-1] == NOTIFICATION:
                 self._note(part.slice(size - 1))
-            batch = self._batch(self._transactions.add(part), snapshot)
+            batch = self._given(self._transactions.add(part), snapshot)
             if batch.records.num_rows:
                 return batch
         return None
+
+    def _given(self, chunk: pa.Table, snapshot: bool, torn: int = 0) -> Batch:
+        """What is given out. A snapshot in the middle of a transaction is a batch of its own, before it."""
+        read = were_read(chunk.column("value")) if self._snapshots.later and not snapshot else None
+        if read is None or not pc.any(read).as_py():
+            return self._batch(chunk, snapshot, torn)
+        if pc.all(read).as_py():
+            return self._batch(chunk, snapshot=True, torn=torn)
+        before = dict(self._taken)  # only both have brought their topics to the end
+        first = self._batch(chunk.filter(read), snapshot=True)
+        self._next = self._batch(chunk.filter(pc.invert(read)), snapshot=False, torn=torn)
+        return replace(first, positions=before)
 
     def _fetch(self, limit: int) -> bool:
         """Read on; whether there was anything, be it taken in before."""

@@ -17,6 +17,8 @@ from ringup.errors import SourceError
 
 _TABLES = (Path(__file__).parent / "postgres.sql").read_text()
 _CONNECT_TIMEOUT = 10
+NUDGE = "ringup"
+"""The prefix of the messages that ringup writes into the WAL; they go no further."""
 _NAME = re.compile(r"\w+\.\w+")
 
 
@@ -32,6 +34,7 @@ class _Table:
     full_identity: bool
     published: bool
     readable: bool
+    columns: list[str]
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
@@ -41,18 +44,25 @@ class _Table:
         return sql.Identifier(self.schema, self.name)
 
 
-def prepare(config: Mapping[str, str]) -> list[str]:
+def prepare(config: Mapping[str, str], declared: Mapping[str, Sequence[str]] | None = None) -> list[str]:
     """Make ready what `config` (a resolved connector configuration) captures; returns what was done.
 
+    `declared` are the columns of each table (`schema.table`) that the project counts on.
+
     Raises SourceUnreachable where waiting may help, else SourceError, with the field of the configuration where it is
-    one: wrong login, no logical WAL, no tables, a table without a key, missing rights.
+    one: wrong login, no logical WAL, no tables, a table without a key, a column that is not there, missing rights.
     """
     try:
         with _connect(config) as con:
             con.execute("set lock_timeout = '3s'")
             there = [_Table(*row) for row in con.execute(_TABLES, [config["publication.name"]]).fetchall()]
             tables = [table for table in there if includes(config, table.schema, table.name)]
-            lacks = (_server_lacks(con, config), _names_lack(config, there, tables), _tables_lack(config, tables))
+            lacks = (
+                _server_lacks(con, config),
+                _names_lack(config, there, tables),
+                _tables_lack(config, tables),
+                _columns_lack(declared or {}, tables),
+            )
             if lacking := list(chain.from_iterable(lacks)):
                 raise _together(lacking)
             steps = [*_identities(tables), *_publication(con, config["publication.name"], tables)]
@@ -67,7 +77,7 @@ def prepare(config: Mapping[str, str]) -> list[str]:
 
 def _connect(config: Mapping[str, str]) -> psycopg.Connection:
     place = f"{config['database.hostname']}:{config['database.port']}/{config['database.dbname']}"
-    if not config["database.port"].isdecimal():
+    if not (config["database.port"].isdecimal() and 0 < int(config["database.port"]) < 65_536):
         raise SourceError(
             f"{config['database.port']!r} is no port",
             where="config.database.port",
@@ -100,6 +110,17 @@ def _connect(config: Mapping[str, str]) -> psycopg.Connection:
         raise SourceUnreachable(
             f"{place} does not answer: {words}",
             mend="start the database, or correct database.hostname and database.port",
+        ) from error
+
+
+def nudge(config: Mapping[str, str]) -> None:
+    """Write a transaction that changes nothing: Debezium looks up from its search for where it was at the next one."""
+    try:
+        with _connect(config) as con:
+            con.execute("select pg_logical_emit_message(true, %s, '')", [NUDGE])
+    except psycopg.Error as error:
+        raise SourceUnreachable(
+            f"{config['database.dbname']}: {_last_words(error)}", mend="start the database"
         ) from error
 
 
@@ -180,6 +201,18 @@ def _tables_lack(config: Mapping[str, str], tables: list[_Table]) -> Iterator[So
                 f"the table {table} has no primary key, so its rows cannot be told apart",
                 mend=f"alter table {table} add primary key (...), or leave it out by table.exclude.list",
             )
+
+
+def _columns_lack(declared: Mapping[str, Sequence[str]], tables: list[_Table]) -> Iterator[SourceError]:
+    """A column that is not there would only ever be null."""
+    for table in tables:
+        for column in declared.get(str(table), ()):
+            if column not in table.columns:
+                near = get_close_matches(column, table.columns, n=1)
+                yield SourceError(
+                    f"{table} has no column {column}, which sources.yml declares",
+                    mend=f"did you mean {near[0]}?" if near else "take it out of sources.yml, or add it to the table",
+                )
 
 
 _Step: TypeAlias = tuple[sql.Composed, str]

@@ -1,5 +1,5 @@
 -- The tables that can be captured: schema, name, has a primary key, has full before images, is in the publication,
--- may be read by this user.
+-- may be read by this user, names of columns.
 select
     space.nspname,
     class.relname,
@@ -9,7 +9,8 @@ select
         select from pg_publication_tables as p
         where p.pubname = %s and p.schemaname = space.nspname and p.tablename = class.relname
     ),
-    has_schema_privilege(space.oid, 'usage') and has_table_privilege(class.oid, 'select')
+    has_schema_privilege(space.oid, 'usage') and has_table_privilege(class.oid, 'select'),
+    array(select attname::text from pg_attribute where attrelid = class.oid and attnum > 0 and not attisdropped)
 from pg_class as class
 join pg_namespace as space on space.oid = class.relnamespace
 where class.relkind in ('r', 'p')

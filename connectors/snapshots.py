@@ -16,6 +16,11 @@ from connectors.topics import DATA, NOTIFICATION, TRANSACTION
 _READ = r'"op":"r"(,"ts_[mun]s":[0-9]+)*\}$'
 
 
+def were_read(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Which changes are rows that a snapshot read."""
+    return pc.fill_null(pc.match_substring_regex(values, _READ), False)
+
+
 class Snapshots:
     """Follows Debezium's snapshot notifications.
 
@@ -33,8 +38,10 @@ class Snapshots:
         self.complete_at = complete_at
         self._complete: set[str] = set()
         self._running: set[str] = set()
+        self.later, self.finished = False, set[str]()
         for seq, source, notice in notices:
             self.note(seq, source, notice)
+        self.finished.clear()
 
     def note(self, seq: int, source: str, notice: str) -> None:
         """Take in a notification."""
@@ -45,6 +52,9 @@ class Snapshots:
             self._running.discard(source)
         else:
             self._running.add(source)
+            self.later = self.complete_at is not None
+        if words["type"] == "COMPLETED":
+            self.finished.add(source)
         if words["aggregate_type"] == "Initial Snapshot" and words["type"] in ("COMPLETED", "SKIPPED"):
             self._complete.add(source)
         if self.complete_at is None and self._complete >= self._expected:
@@ -62,7 +72,7 @@ class Snapshots:
             return min(size, initial), True
         if not self._running:
             return size, False
-        read = pc.fill_null(pc.match_substring_regex(chunk.column("value"), _READ), False).to_numpy()
+        read = were_read(chunk.column("value")).to_numpy()
         telling = np.flatnonzero((kinds[:size] == DATA) | (kinds[:size] == TRANSACTION))
         flags = read[telling] & (kinds[telling] == DATA)
         if not telling.size:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -40,6 +41,13 @@ _DEFAULTS: Mapping[str, str] = {
     "slot.max.retries": "60",
     "slot.retry.delay.ms": "500",
 }
+
+
+_OURS = {
+    *(*_NEEDED, *_RELIED_ON, *_DEFAULTS),
+    *(f"{kind}.{rule}.list" for kind in ("schema", "table", "column") for rule in ("include", "exclude")),
+}
+"""Settings whose misspelling would change what is captured without a word."""
 
 
 class _File(BaseModel):
@@ -106,6 +114,9 @@ def _load(path: Path) -> Source:
     for key in _NEEDED:
         if not config.get(key):
             raise ConfigError(f"{key} is missing", mend=f"add {key} to the config", where=_field(source, key))
+    for key in config.keys() - _OURS:
+        for near in get_close_matches(key, _OURS, n=1, cutoff=0.9):
+            raise ConfigError(f"there is no setting {key}", mend=f"did you mean {near}?", where=_field(source, key))
     for key, value in _RELIED_ON.items():
         if config.get(key, value) != value:
             raise ConfigError(

@@ -11,6 +11,21 @@ from ringup.errors import ProjectError
 from transforms.project import Table
 
 
+def source_of(table: Table, sources: Sequence[Source]) -> Source:
+    """The source that writes a table's topic; `check_captured` has seen that there is one."""
+    return next(source for source in sources if table.topic.startswith(f"{source.prefix}."))
+
+
+def declared_columns(tables: Iterable[Table], sources: Sequence[Source]) -> dict[str, dict[str, list[str]]]:
+    """For each source the columns of its tables (`schema.table`) that the project declares."""
+    found: dict[str, dict[str, list[str]]] = {source.name: {} for source in sources}
+    for table in tables:
+        source = source_of(table, sources)
+        name = table.topic.removeprefix(f"{source.prefix}.")
+        found[source.name][name] = [column.name for column in table.columns]
+    return found
+
+
 def check_captured(tables: Iterable[Table], sources: Sequence[Source]) -> None:
     """Raise ProjectError for the first table whose topic no source writes."""
     by_prefix = {source.prefix: source for source in sources}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -105,9 +105,8 @@ class ConfigFile:
         if first["type"] == "missing":
             raise self.error(place, "it is missing", f"Add `{name}: ...`; docs/configuration.md says what it means.")
         message, _, mend = first["msg"].removeprefix("Value error, ").partition("|")
-        raise self.error(
-            place, message[0].lower() + message[1:], mend or "docs/configuration.md says what may stand here."
-        )
+        said = _WORDS.get(first["type"]) or message[0].lower() + message[1:]
+        raise self.error(place, said, mend or _meaning(model, first["loc"]))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -115,6 +114,29 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = list(known)
     close = get_close_matches(name, known, n=1, cutoff=0.6)
     return f"Did you mean `{close[0]}`?" if close else f"Known are: {', '.join(known)}."
+
+
+_WORDS = {
+    "string_pattern_mismatch": "this is not of the form that it must have",
+    "tuple_type": "this must be a list: [...]",
+    "url_parsing": "this is no address",
+    "url_scheme": "this is no address that can be used",
+}
+"""pydantic's words, where ours are plainer."""
+
+
+def _meaning(model: type[BaseModel], path: Sequence[str | int]) -> str:
+    """The mend for a wrong value: what the field is for."""
+    try:
+        for name in path[:-1]:
+            inner = model.model_fields[str(name)].annotation
+            assert isinstance(inner, type)
+            assert issubclass(inner, BaseModel)
+            model = inner
+        meaning = model.model_fields[str(path[-1])].description
+    except (AssertionError, KeyError, IndexError):
+        meaning = None
+    return " ".join(meaning.split()) if meaning else "See docs/configuration.md of ringup."
 
 
 def _fields(model: type[BaseModel], path: Iterable[str | int]) -> list[str]:

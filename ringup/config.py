@@ -77,7 +77,7 @@ class Config(Settings):
     """A project. Paths are relative to the folder of ringup.yml."""
 
     project: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=40)]
-    """The project's name: small letters, digits and hyphens."""
+    """The project's name: small letters, digits and hyphens, a letter first; up to 40."""
     state: Path = Path(".ringup")
     """The folder that holds what ringup keeps: the change log, the warehouse, logs. One process owns it at a time."""
     dbt_project: Path = Path("dbt_project")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from activations.outbox import Outbox
 from connectors.log import Batch
 from transforms.changes import Candidate
 from transforms.compact import compact
+from transforms.declared import lacking, note_whole
 from transforms.mirror import Mirror
-from transforms.project import Project
+from transforms.project import Project, Table
 from transforms.refresh import Refresh
 from transforms.retag import note_tags
 from transforms.scope import Scope
@@ -39,6 +41,7 @@ class Engine:
                 with self.warehouse.transaction():
                     self.refresh.everything()
                     scope.note_built()
+            self.lacking = lacking(self.warehouse, project.tables) if self.ready else []
             note_tags(self.warehouse, project.tables)
             scope.note_built()  # where nothing is kept yet, `start` computes it all
             if self.ready:
@@ -67,9 +70,17 @@ class Engine:
             self.refresh.sweep(now)
             self.refresh.everything()
             self.warehouse.remember("ready", "yes")
+            note_whole(self.warehouse, self.project.tables)
         self.warehouse.con.execute("checkpoint live")
         self.refresh.warm()
         self.ready = self.mirror.complete = True
+
+    def note_read(self, tables: Sequence[Table]) -> None:
+        """These tables are whole now: what the source had before they were declared was read."""
+        with self.warehouse.transaction():
+            note_whole(self.warehouse, tables)
+        whole = {table.relation for table in tables}
+        self.lacking = [table for table in self.lacking if table.relation not in whole]
 
     def close(self) -> None:
         """Release the file."""

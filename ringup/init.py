@@ -20,7 +20,7 @@ def start_project(folder: Path) -> None:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(
-            "something is there already", where=str(folder), mend="Name a new or an empty folder: ringup init my-shop"
+            "something is there already", where=str(folder), mend="Name a new or an empty folder, or empty this one."
         )
     name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")[:40]
     name = name if name[:1].isalpha() else "my-shop"

@@ -81,6 +81,8 @@ def status(config: Config) -> dict[str, Any]:
             "lag": left_over(config.state_folder / "log.db", state.warehouse.positions(), prefixes),
             **Metrics().snapshot(),
             "waiting": {},
+            "channels": {},
+            "edited": False,
             **state.questions.counts(),
         }
 

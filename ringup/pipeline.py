@@ -23,13 +23,15 @@ from connectors.capture import Capture
 from connectors.embedded import EmbeddedLog
 from connectors.log import Batch
 from connectors.sources import load_sources
-from ringup.captured import check_captured
+from ringup.anew import Anew
+from ringup.captured import check_captured, declared_columns
 from ringup.config import Config
 from ringup.engine import Engine
 from ringup.metrics import Metrics
 from ringup.questions import Questions
 from transforms.changes import Candidate
 from transforms.compact import compact, compact_if_long
+from transforms.dbt.manifest import fingerprint
 from transforms.project import load_project
 from transforms.prove import ProofReport
 from transforms.warehouse import Settings
@@ -54,7 +56,7 @@ class Pipeline:
         self.state = "starting"
         folder = config.state_folder
         folder.mkdir(parents=True, exist_ok=True)
-        sources = load_sources(config.sources_folder)
+        self.sources = sources = load_sources(config.sources_folder)
         self.capture = Capture(sources, folder, environ)
         self.project = load_project(config.dbt_folder, folder / "dbt")
         check_captured(self.project.tables, sources)
@@ -67,6 +69,7 @@ class Pipeline:
             expected=[source.prefix for source in sources],
             transaction_wait=config.pipeline.transaction_wait.total_seconds(),
         )
+        self.anew = Anew(self.engine, sources)
         self.questions = Questions(self.engine.warehouse.reader(), self.project)
         self._swept: dict[str, datetime] = {}
         self._looked = 0.0
@@ -76,7 +79,7 @@ class Pipeline:
         """Take in, decide and send until `stop` is set; then finish what is under way and release everything."""
         try:
             self.log.seek(self.engine.warehouse.positions())
-            self.capture.start()
+            self.capture.start(declared_columns(self.project.tables, self.sources))
             self.dispatcher.start()
             gc.freeze()  # what is there by now stays, and need not be looked through again and again
             while not stop.is_set():
@@ -108,6 +111,7 @@ class Pipeline:
             if said.cause and said != self._told.get(name):
                 log.warning("%s is %s: %s", name, said.state, said.cause)
         self._told = sources
+        self.anew.look(sources, self.capture, self.log)
         if (now := standing(sources, ready=self.engine.ready)) != self.state:
             self._become(now, on_change)
 
@@ -177,6 +181,11 @@ class Pipeline:
             "lag": self.log.lag(),
             **self.metrics.snapshot(),
             "waiting": self.dispatcher.waiting(),
+            "channels": {
+                name: {"state": "trouble" if cause else "up", "cause": cause, "mend": None}
+                for name, cause in self.dispatcher.troubles().items()
+            },
+            "edited": fingerprint(self.config.dbt_folder) != self.project.fingerprint,
             **self.questions.counts(),
         }
 

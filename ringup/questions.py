@@ -14,6 +14,9 @@ from transforms.project import Project
 from transforms.prove import ProofReport, prove
 from transforms.scope import kept_name
 
+REASONS = 10
+"""Reasons that are told of why changes were set aside: the newest."""
+
 
 class Questions:
     """Answers from a connection of its own; one question at a time.
@@ -35,8 +38,13 @@ class Questions:
                 for model in self._project.models
                 if model.materialized != "view"
             }
+            aside = self._con.execute(
+                "select topic, reason, count(*), max(quarantined_at) as last_at from live.ringup.quarantine "
+                f"group by topic, reason order by last_at desc limit {REASONS}"
+            ).fetchall()
             return {
                 "quarantine": quarantined,
+                "reasons": [{"topic": topic, "reason": reason, "changes": count} for topic, reason, count, _ in aside],
                 "outdated": self._outdated,
                 "outbox": counts(self._con),
                 "rows": profiles,

@@ -33,10 +33,13 @@ def error(problem: RingupError, *, as_json: bool = False) -> None:
 def status(answer: Mapping[str, Any]) -> None:
     """What the pipeline is doing, a line for each figure."""
     since = [name for name in SINCE_THE_START if name in answer]
-    apart = ("sources", "outdated", "outbox", "rows", *since)
+    apart = ("sources", "channels", "reasons", "edited", "outdated", "outbox", "rows", *since)
     console.print(_pairs({name: _count(value) for name, value in answer.items() if name not in apart}))
     console.print(Text("\nSources", style="bold"))
     console.print(_pairs({name: _source(said) for name, said in answer["sources"].items()}))
+    if answer["channels"]:
+        console.print(Text("\nChannels", style="bold"))
+        console.print(_pairs({name: _source(said) for name, said in answer["channels"].items()}))
     blocks = {
         "Since the start": {name: answer[name] for name in since},
         "Messages in the outbox": answer["outbox"],
@@ -45,6 +48,12 @@ def status(answer: Mapping[str, Any]) -> None:
     for title, block in blocks.items():
         console.print(Text(f"\n{title}", style="bold"))
         console.print(_pairs({name: _count(value) for name, value in block.items()}))
+    if answer["reasons"]:
+        console.print(Text("\nChanges that were set aside", style="bold"))
+        console.print(_pairs({said["topic"]: f"{said['changes']:,}: {said['reason']}" for said in answer["reasons"]}))
+    if answer["edited"]:
+        words = "\nThe dbt project was edited since the start; the run goes on with what it was. Start it again."
+        console.print(Text(words, style="yellow"))
     _outdated(answer["outdated"])
 
 

@@ -7,6 +7,8 @@ nothing may flicker. A deleted row stays as its key, so that a resent older chan
 
 from __future__ import annotations
 
+import logging
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from connectors.log import RECORDS, Batch
-from transforms.decode import TRUNCATED, decode_sql, literal
+from transforms.decode import TRUNCATED, decode_sql
 from transforms.held import Held
 from transforms.identity import Tagging
 from transforms.parts import base_name, create_parts, parts_of, rows_sql, tail_name
@@ -23,6 +25,8 @@ from transforms.quick import quick_decode
 from transforms.retag import needs_tags, retag
 from transforms.stage import Stage, repeats, stage_name, with_column
 from transforms.warehouse import SMALL_BATCH, Inbox, Warehouse, quoted
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,9 @@ class Applied:
     everyone: bool
     touched: pa.Table
 
+
+WARN_EVERY = 10.0
+"""Seconds between two warnings of changes of one table that are set aside."""
 
 NEVER = 2**62
 """A position that nothing is above, so that no row of the table is taken for new without looking."""
@@ -70,7 +77,6 @@ class Mirror:
         self._stages = {table.relation: Stage(warehouse, table) for table in tables}
         self.tagging = Tagging(warehouse, tables, self._stages)
         self.tables = self.tagging.order
-        self.by_topic = {table.topic: table for table in self.tables}
         self._decode = {table.relation: decode_sql(table) for table in self.tables}
         self._insert = {table.relation: warehouse.order(_insert_sql(table)) for table in self.tables}
         self._stored: dict[str, _Stored] = {}
@@ -80,6 +86,7 @@ class Mirror:
             if table.of_customers
         }
         self.complete = False
+        self._warned: dict[str, float] = {}
         self._inbox = Inbox(RECORDS.append(pa.field("n", pa.int64())))
         warehouse.con.register("raw", self._inbox)
         for table in self.tables:
@@ -126,7 +133,6 @@ class Mirror:
             quarantined += bad
             if applied := self._apply_table(table, arrived):
                 changed[table.relation] = applied
-        quarantined += self._quarantine_unknown(topics)
         everyone = any(table.relation in changed and not table.of_customers for table in self.tables)
         touched = self.tagging.touched()
         return Applied(frozenset(changed), sum(changed.values()), quarantined, everyone, touched)
@@ -144,7 +150,7 @@ class Mirror:
             if bad:
                 if pc.any(pc.starts_with(rows.column("_bad"), TRUNCATED)).as_py():
                     self._doubt(table)
-                self._quarantine(rows.filter(pc.is_valid(rows.column("_bad"))))
+                self._quarantine(table, rows.filter(pc.is_valid(rows.column("_bad"))))
                 rows = rows.filter(pc.is_null(rows.column("_bad")))
         stage.rows = stage.fitted(rows)
         if repeats(stage.rows, table.key):
@@ -198,8 +204,12 @@ class Mirror:
             )
         )
 
-    def _quarantine(self, bad: pa.Table) -> None:
+    def _quarantine(self, table: Table, bad: pa.Table) -> None:
         """Keep aside what could not be decoded, with its reason."""
+        if time.monotonic() - self._warned.get(table.relation, -WARN_EVERY) >= WARN_EVERY:
+            self._warned[table.relation] = time.monotonic()
+            what = "a change" if bad.num_rows == 1 else f"{bad.num_rows} changes"
+            log.warning("%s of %s is set aside: %s", what, table.relation, bad.column("_bad")[-1].as_py())
         arriving = bad.select(["_n", "_bad"])
         self.warehouse.con.execute(
             'insert into live.ringup.quarantine select raw.topic, raw."partition", raw."offset", s._bad, raw.key, '
@@ -207,19 +217,6 @@ class Mirror:
             [datetime.now(UTC)],
         )
         del arriving
-
-    def _quarantine_unknown(self, topics: set[str]) -> int:
-        """Keep the changes of tables that no sources.yml declares; that is no error while a project grows."""
-        unknown = topics - self.by_topic.keys()
-        if not unknown:
-            return 0
-        names = ", ".join(literal(topic) for topic in sorted(unknown))
-        return self.warehouse.number(
-            'insert into live.ringup.quarantine select topic, "partition", "offset", '
-            "'no source table of the dbt project has this topic', key, value, ? "
-            f"from raw where topic in ({names}) and value is not null",
-            [datetime.now(UTC)],
-        )
 
 
 def _forgotten(table: Table, rows: pa.Table) -> pa.Table:

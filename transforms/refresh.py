@@ -246,9 +246,12 @@ def candidates(model: Model, changed: pa.Table, touched: pa.Table) -> Iterator[C
 
 
 def _fired(model: Model, rows: Iterable[Row], committed: Mapping[int, datetime]) -> Iterator[TriggerFired]:
-    """The events in the order of their time; one without a time is the last, and happened when it was committed."""
+    """The events by their time, and those of one time by their id; one without a time comes last, at its commit."""
     events = [row for row in rows if row["event_id"] is not None]
-    timed = sorted((row for row in events if row["event_at"] is not None), key=lambda row: row["event_at"])
+    timed = sorted(
+        (row for row in events if row["event_at"] is not None),
+        key=lambda row: (row["event_at"], len(str(row["event_id"])), str(row["event_id"])),  # 9 before 10
+    )
     for row in (*timed, *(row for row in events if row["event_at"] is None)):
         commit = committed[row["profile_id"]]
         yield TriggerFired(model.name, row["profile_id"], str(row["event_id"]), row["event_at"] or commit, row, commit)

@@ -107,6 +107,14 @@ SPOILED = {
 }
 
 
+def test_a_misspelt_activation_is_not_taken_for_none(reference: Reference) -> None:
+    """Nobody would be told anything, without a word."""
+    made = reference.made
+    meta = next(iter(made["exposures"].values()))["config"]["meta"]
+    meta["activaton"] = meta.pop("activation")
+    assert activations_refused(reference, made).mend == "Did you mean `activation`?"
+
+
 def test_what_dbt_refuses_is_refused_in_its_words_with_the_line(folder: Path, tmp_path: Path) -> None:
     """File and line come first; after a mend the project loads, although the state has seen the error."""
 

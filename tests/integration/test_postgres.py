@@ -130,10 +130,19 @@ def test_a_wrong_password_is_no_reason_to_wait(config: dict[str, str]) -> None:
     assert "hunter2" not in f"{caught.value} {caught.value.mend}"
 
 
-def test_a_port_that_is_no_number_is_no_reason_to_wait(config: dict[str, str]) -> None:
+def test_a_column_that_is_not_there_is_named(config: dict[str, str]) -> None:
+    """It would only ever be null; the name that was meant is said."""
+    assert prepare(config, {"shop.bills": ["id"]})
+    with pytest.raises(SourceError, match=r"shop\.bills has no column ids") as caught:
+        prepare(config, {"shop.bills": ["id", "ids"]})
+    assert caught.value.mend == "did you mean id?"
+
+
+@pytest.mark.parametrize("port", ["abc", "99999", "0", "-1"])
+def test_a_port_that_is_none_is_no_reason_to_wait(config: dict[str, str], port: str) -> None:
     """It will not become one; the error names the field."""
-    with pytest.raises(SourceError, match="'abc' is no port") as caught:
-        prepare({**config, "database.port": "abc"})
+    with pytest.raises(SourceError, match=f"'{port}' is no port") as caught:
+        prepare({**config, "database.port": port})
     assert not isinstance(caught.value, SourceUnreachable)
     assert caught.value.where == "config.database.port"
 

@@ -315,3 +315,25 @@ def test_however_it_is_cut_transactions_arrive_whole(
     assert sum(len(batch) for batch in got) == sum(length for _, length in lengths)
     for expected in whole:
         assert sum(expected <= batch for batch in got) == 1
+
+
+def test_a_snapshot_in_the_middle_of_a_transaction_is_a_batch_of_its_own(
+    path: Path, writer: EmbeddedLogWriter, log: EmbeddedLog
+) -> None:
+    """What it read is no news, what the transaction did is; from either batch on nothing is lost."""
+    writer.append([notice("COMPLETED")])
+    drain(log)
+    assert log.read_anew == {"pos"}
+    log.seek({})
+    drain(log)
+    read = change("pos.pos.tills", 5, "r")
+    writer.append([begin(), change(BILLS, 1), notice("STARTED"), read, notice("COMPLETED"), end()])
+    snapshot, news = drain(log)
+    assert (snapshot.snapshot, rows_of([snapshot])) == (True, [("pos.pos.tills", 0)])
+    assert (news.snapshot, rows_of([news])) == (False, [(BILLS, 0)])
+    assert log.read_anew == {"pos"}
+    for batch, rest in ((snapshot, [("pos.pos.tills", 0), (BILLS, 0)]), (news, [])):
+        again = EmbeddedLog(path, expected=["pos"], transaction_wait=0.05)
+        again.seek(batch.positions)
+        assert rows_of(drain(again)) == rest
+        again.close()

@@ -51,7 +51,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as caught:
             start_project(target)
         assert caught.value.where == str(target)
-        assert "ringup init" in caught.value.mend
+        assert "Name a new or an empty folder" in caught.value.mend
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 

@@ -226,3 +226,25 @@ def test_a_wait_is_within_its_step_and_at_least_what_was_asked_for(failures: int
     step = (1, 5, 30)[min(failures, 3) - 1]
     wish = min(asked, LONGEST_RETRY_AFTER)
     assert wish <= wait <= max(step, wish)
+
+
+def test_trouble_is_told_when_it_begins_and_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever runs it learns that messages do not arrive, once, and why."""
+    channel = Scripted({1: [REJECTED], 2: [DOWN, DOWN]})
+
+    async def send() -> list[str | None]:
+        lane, seen = Lane(channel, lambda receipt: None, Random(1)), []
+        for profile in (1, 2, 3):
+            lane.add([delivery(profile, profile)])
+            await asyncio.sleep(0.1)
+            seen.append(lane.trouble)
+        await asyncio.sleep(60)
+        return [*seen, lane.trouble]
+
+    seen = run(send())
+    assert seen[0] == "refuses messages for good: 400 Bad Request"
+    assert seen[1] == "takes no messages; they wait: no connection"
+    assert seen[-1] is None
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert "refuses messages for good" in warnings[0]

@@ -84,6 +84,11 @@ def test_a_missing_variable_is_named(tmp_path: Path) -> None:
             "'precise' does not work",
         ),
         (
+            {"name": "pos", "config": config(**{"table.includ.list": "pos.bills"})},
+            ": config.table.includ.list",
+            "there is no setting",
+        ),
+        (
             {"name": "pos", "config": config(**{"connector.class": "io.debezium.connector.mysql.MySqlConnector"})},
             ": config.connector.class",
             "does not work",

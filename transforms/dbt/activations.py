@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,9 +16,15 @@ def read_activations(folder: Path, made: Node, models: Iterable[Model]) -> Itera
     """Each exposure with `meta.activation`, tied to its segment or trigger."""
     kept = {model.relation: model for model in models if model.kind in ("segment", "trigger")}
     for node in made["exposures"].values():
-        if (block := node["config"]["meta"].get("activation")) is None:
+        name, meta = node["name"], node["config"]["meta"]
+        if (block := meta.get("activation")) is None:
+            for key in get_close_matches("activation", meta, n=1, cutoff=0.75):
+                raise ProjectError(
+                    f"`{key}` is not known",
+                    where=str(place_of(folder, node, name, key)),
+                    mend="Did you mean `activation`?",
+                )
             continue
-        name = node["name"]
         place = place_of(folder, node, name, "activation")
         declared = read(Activation, block, place)
         below = [made["nodes"].get(n, {}) for n in node["depends_on"]["nodes"]]

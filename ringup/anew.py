@@ -1,0 +1,51 @@
+"""Tables and columns that were declared after the first snapshots: what the source had of them before is read, too."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from connectors.board import SourceState
+from connectors.embedded import EmbeddedLog
+from connectors.sources import Source
+from ringup.captured import source_of
+from ringup.engine import Engine
+from transforms.project import Table
+
+log = logging.getLogger(__name__)
+
+
+class Reads(Protocol):
+    """What can let a source read tables again."""
+
+    def read_again(self, source: str, tables: Sequence[str]) -> None:
+        """Let these tables (`schema.table`) of a source that streams be read again, as a snapshot."""
+
+
+class Anew:
+    """Asks each source once it streams, and again when its engine had to be started anew meanwhile."""
+
+    def __init__(self, engine: Engine, sources: Sequence[Source]) -> None:
+        self._engine = engine
+        self._sources = {source.name: source for source in sources}
+        self._wanted: dict[str, list[Table]] = {}
+        for table in engine.lacking:
+            self._wanted.setdefault(source_of(table, sources).name, []).append(table)
+        self._asked: set[str] = set()
+        for name, tables in self._wanted.items():
+            relations = ", ".join(table.relation for table in tables)
+            log.warning("%s: declared since the first snapshots; what %s had before is read now", relations, name)
+
+    def look(self, states: Mapping[str, SourceState], capture: Reads, changes: EmbeddedLog) -> None:
+        """Do what can be done now. Called between two batches."""
+        for name, tables in list(self._wanted.items()):
+            prefix, state = self._sources[name].prefix, states[name].state
+            if name in self._asked and prefix in changes.read_anew:
+                self._engine.note_read(tables)
+                del self._wanted[name]
+            elif state in ("starting", "restarting", "waiting"):
+                self._asked.discard(name)
+            elif state == "streaming" and name not in self._asked:
+                self._asked.add(name)
+                capture.read_again(name, [table.topic.removeprefix(f"{prefix}.") for table in tables])
