@@ -13,13 +13,16 @@ LOCKED := $(INSTALL) --no-deps --require-hashes
 WORKERS := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check bench lock clean
+.PHONY: help demo demo-kafka test test-all check bench lock clean
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 12
 
 demo: $(VENV)/run.installed  ## Watch the bills of a real supermarket become messages; options: ARGS="--bills 0".
 	@$(BIN)/ringup demo $(ARGS)
+
+demo-kafka: $(VENV)/run.installed  ## The same by way of a Kafka broker and Kafka Connect; needs Maven, which fetches them.
+	@$(BIN)/ringup demo --kafka --project .ringup/demo-kafka $(ARGS)
 
 test: check  ## Check the code and run all tests but the slow ones.
 	$(BIN)/pytest $(WORKERS)

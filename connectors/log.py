@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -56,6 +56,14 @@ class Log(Protocol):
 
     def acknowledge(self, positions: Positions) -> None:
         """Tell the log what was committed. Advisory: the warehouse's positions are the truth."""
+
+    @property
+    def bootstrapped(self) -> bool:
+        """Whether everything up to the end of the first snapshots was read."""
+
+    @property
+    def read_anew(self) -> Collection[str]:
+        """The sources of which a snapshot was read to its end since `seek`."""
 
     def lag(self) -> int:
         """How many records lie behind the last one read."""

@@ -90,12 +90,16 @@ def load_sources(folder: Path) -> list[Source]:
 
 
 def resolve(source: Source, environ: Mapping[str, str]) -> dict[str, str]:
-    """The configuration that the connector runs with: references to `environ` replaced, ringup's settings added."""
-    config = {key: _substitute(source, key, value, environ) for key, value in source.config.items()}
+    """What the connector runs with here: as `configured`, with the references to `environ` replaced."""
+    return {key: _substitute(source, key, value, environ) for key, value in configured(source).items()}
+
+
+def configured(source: Source) -> dict[str, str]:
+    """The source's configuration with ringup's settings added, its references as they are."""
     slug = re.sub(r"[^a-z0-9_]", "_", source.prefix.lower())
     own_names = {"slot.name": f"ringup_{slug}", "publication.name": f"ringup_{slug}"}
     notifications = {"notification.sink.topic.name": f"{source.prefix}.notifications"}
-    return {**_DEFAULTS, **own_names, **config, **_RELIED_ON, **notifications}
+    return {**_DEFAULTS, **own_names, **source.config, **_RELIED_ON, **notifications}
 
 
 def _load(path: Path) -> Source:

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from connectors.board import SourceState
-from connectors.embedded import EmbeddedLog
+from connectors.log import Log
 from connectors.sources import Source
 from ringup.captured import source_of
+from ringup.changes import Capturing
 from ringup.engine import Engine
 from transforms.project import Table
 
 log = logging.getLogger(__name__)
-
-
-class Reads(Protocol):
-    """What can let a source read tables again."""
-
-    def read_again(self, source: str, tables: Sequence[str]) -> None:
-        """Let these tables (`schema.table`) of a source that streams be read again, as a snapshot."""
 
 
 class Anew:
@@ -35,9 +28,9 @@ class Anew:
         self._asked: set[str] = set()
         for name, tables in self._wanted.items():
             relations = ", ".join(table.relation for table in tables)
-            log.warning("%s: declared since the first snapshots; what %s had before is read now", relations, name)
+            log.warning("%s: declared since the first snapshots, so what %s had before is to be read", relations, name)
 
-    def look(self, states: Mapping[str, SourceState], capture: Reads, changes: EmbeddedLog) -> None:
+    def look(self, states: Mapping[str, SourceState], capture: Capturing, changes: Log) -> None:
         """Do what can be done now. Called between two batches."""
         for name, tables in list(self._wanted.items()):
             prefix, state = self._sources[name].prefix, states[name].state

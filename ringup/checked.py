@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -143,6 +143,7 @@ def _fields(model: type[BaseModel], path: Iterable[str | int]) -> list[str]:
     """The names of the fields of the model that `path` leads to."""
     for name in path:
         inner = model.model_fields[str(name)].annotation
+        inner = next((kind for kind in get_args(inner) if kind is not type(None)), inner)
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             break
         model = inner

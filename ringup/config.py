@@ -73,6 +73,20 @@ class PipelineSettings(Settings):
     """The threads that DuckDB may use, as many as there are cores, say."""
 
 
+class KafkaSettings(Settings):
+    """A Kafka cluster whose topics are the change log, and the Kafka Connect cluster that runs Debezium."""
+
+    bootstrap: str
+    """The brokers to begin with: `host:port`, several with commas."""
+    connect: str | None = None
+    """The address of a worker of Kafka Connect, for `ringup connectors` and `ringup status`."""
+    group: str | None = None
+    """The consumer group that offsets are committed to, for tools that show its lag. Default: `ringup.` and the
+    project's name."""
+    client: dict[str, str | int | bool] = {}
+    """Settings of librdkafka, passed on as they stand: TLS, SASL and whatever else the cluster asks for."""
+
+
 class Config(Settings):
     """A project. Paths are relative to the folder of ringup.yml."""
 
@@ -84,6 +98,8 @@ class Config(Settings):
     """The folder of the dbt project: sources, models and activations."""
     sources: Path = Path("connectors/sources")
     """The folder with one Debezium connector configuration per source database, as JSON."""
+    kafka: KafkaSettings | None = None
+    """Where changes come from, if not from the change log that ringup keeps itself."""
     channels: dict[str, Any] = {}
     """Where messages go, by the name that activations use: the settings that belong to the channel's `type`."""
     pipeline: PipelineSettings = PipelineSettings()

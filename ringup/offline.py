@@ -14,8 +14,8 @@ from typing import Any
 import duckdb
 
 from connectors.board import SourceState
-from connectors.embedded_rest import left_over
 from connectors.sources import load_sources
+from ringup.changes import left_over
 from ringup.config import Config
 from ringup.errors import ProjectError, WarehouseError
 from ringup.metrics import Metrics
@@ -74,11 +74,10 @@ def status(config: Config) -> dict[str, Any]:
     """What the last run left."""
     sources = load_sources(config.sources_folder)
     with _opened(config) as state:
-        prefixes = [source.prefix for source in sources]
         return {
             "state": "stopped",
             "sources": {source.name: asdict(SourceState("stopped")) for source in sources},
-            "lag": left_over(config.state_folder / "log.db", state.warehouse.positions(), prefixes),
+            "lag": left_over(config, sources, state.project.tables, state.warehouse),
             **Metrics().snapshot(),
             "waiting": {},
             "channels": {},

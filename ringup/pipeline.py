@@ -19,12 +19,11 @@ from activations.outbox import pending
 from activations.plan import plan
 from activations.templates import check_messages
 from connectors.board import SourceState
-from connectors.capture import Capture
-from connectors.embedded import EmbeddedLog
 from connectors.log import Batch
 from connectors.sources import load_sources
 from ringup.anew import Anew
 from ringup.captured import check_captured, declared_columns
+from ringup.changes import open_capture, open_log
 from ringup.config import Config
 from ringup.engine import Engine
 from ringup.metrics import Metrics
@@ -44,6 +43,9 @@ IDLE_WAIT = 0.1
 LOOK_EVERY = 0.1
 """Seconds between two looks at what the sources are doing."""
 
+WAITED_FOR = ("waiting", "missing", "paused", "failed", "unknown")
+"""States of a source in which nothing of it comes until somebody mends it."""
+
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -57,18 +59,14 @@ class Pipeline:
         folder = config.state_folder
         folder.mkdir(parents=True, exist_ok=True)
         self.sources = sources = load_sources(config.sources_folder)
-        self.capture = Capture(sources, folder, environ)
+        self.capture = open_capture(config, sources, environ)
         self.project = load_project(config.dbt_folder, folder / "dbt")
         check_captured(self.project.tables, sources)
         check_messages(self.project.activations, self.project.models)
         self.dispatcher = Dispatcher(open_channels(config.channels, self.project.activations))
         settings = Settings(config.pipeline.memory_limit, config.pipeline.threads)
         self.engine = Engine(folder / "live.duckdb", self.project, settings)
-        self.log = EmbeddedLog(
-            folder / "log.db",
-            expected=[source.prefix for source in sources],
-            transaction_wait=config.pipeline.transaction_wait.total_seconds(),
-        )
+        self.log = open_log(config, sources, self.project.tables, self.engine.warehouse)
         self.anew = Anew(self.engine, sources)
         self.questions = Questions(self.engine.warehouse.reader(), self.project)
         self._swept: dict[str, datetime] = {}
@@ -200,7 +198,7 @@ class Pipeline:
 
 def standing(sources: Mapping[str, SourceState], *, ready: bool) -> str:
     """How a run stands, in a word or two: `live` when the models are computed and every source is followed."""
-    waiting = [name for name, said in sources.items() if said.state == "waiting"]
+    waiting = [name for name, said in sources.items() if said.state in WAITED_FOR]
     if waiting:
         return f"waiting for {', '.join(waiting)}"
     if not ready:

@@ -125,6 +125,8 @@ def _source(said: Mapping[str, Any]) -> str:
 
 
 def _count(value: Any) -> str:
+    if value is None:
+        return "unknown"
     return f"{value:,}" if isinstance(value, int) else _value(value)
 
 

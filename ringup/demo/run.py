@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from ringup.demo.cluster import DemoKafka
 from ringup.demo.estate import PAST_DAYS, DemoEstate
 from ringup.demo.folder import owned_folder
 from ringup.demo.inbox import Account, Ages, Inbox, Message
@@ -42,6 +43,7 @@ class DemoOptions:
     speed: float = 50.0
     json: bool = False
     fresh: bool = False
+    kafka: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,14 @@ def run_demo(options: DemoOptions) -> DemoResult:
         came: queue.SimpleQueue[Message] = queue.SimpleQueue()
         secret = make_secret()
         receiver = stack.enter_context(Receiver(folder / "inbox.db", secret, came.put))
-        write_project(folder)
+        cluster = None
+        if options.kafka:
+            with show.waiting("Starting Kafka and Kafka Connect"):
+                cluster = stack.enter_context(DemoKafka(folder, estate.environ))
+        write_project(folder, cluster)
         environ = {**estate.environ, "WEBHOOK_URL": receiver.url, "WEBHOOK_SECRET": secret}
+        if cluster is not None:
+            cluster.apply(folder, environ)
         run = RunProcess(folder, environ)
         stack.callback(run.stop)
         inbox = stack.enter_context(closing(Inbox(folder / "inbox.db")))
@@ -106,15 +114,17 @@ def _load(estate: DemoEstate, show: Show) -> None:
     )
 
 
-def write_project(folder: Path) -> None:
+def write_project(folder: Path, cluster: DemoKafka | None = None) -> None:
     """The project that the demo runs: the reference dbt project and connectors, and the receiver as channel."""
     reference = reference_folder()
+    kafka = "" if cluster is None else f"kafka: {json.dumps(cluster.settings)}\n"
     (folder / "ringup.yml").write_text(
         "# Written by `ringup demo` at each start.\n"
         "project: corner-shop\n"
         "state: .\n"
         f"dbt_project: {json.dumps(str(reference / 'dbt_project'))}\n"
         f"sources: {json.dumps(str(reference / 'connectors' / 'sources'))}\n"
+        f"{kafka}"
         "channels:\n"
         '  till_webhook: {type: webhook, url: "${env:WEBHOOK_URL}", secret: "${env:WEBHOOK_SECRET}"}\n'
     )

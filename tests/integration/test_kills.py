@@ -16,6 +16,7 @@ import psutil
 import psycopg
 import pytest
 
+from ringup.demo.cluster import DemoKafka
 from ringup.demo.estate import DemoEstate
 from ringup.demo.inbox import Inbox
 from ringup.demo.process import RunProcess
@@ -48,14 +49,19 @@ def wait_for(what: str, ready: Callable[[], Any], patience: float = 120.0) -> An
 class Shop:
     """A shop that sells: databases, receiver and `ringup run`, all of them real."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, *, kafka: bool) -> None:
         self.folder = folder
         self.estate = stack.enter_context(DemoEstate(folder, past_days=2))
         self.estate.load()
         secret = make_secret()
         receiver = stack.enter_context(Receiver(folder / "inbox.db", secret, lambda message: None))
-        write_project(folder)
-        self.run = RunProcess(folder, {**self.estate.environ, "WEBHOOK_URL": receiver.url, "WEBHOOK_SECRET": secret})
+        environ = {**self.estate.environ, "WEBHOOK_URL": receiver.url, "WEBHOOK_SECRET": secret}
+        self.cluster = DemoKafka(folder, self.estate.environ).start() if kafka else None
+        write_project(folder, self.cluster)
+        if self.cluster is not None:
+            stack.callback(self.cluster.stop)
+            self.cluster.apply(folder, environ)
+        self.run = RunProcess(folder, environ)
         stack.callback(self.run.stop)
         self.inbox = stack.enter_context(closing(Inbox(folder / "inbox.db")))
         self.run.start()
@@ -68,8 +74,18 @@ class Shop:
         wait_for("the run's answer", lambda: self.run.ask("status"))
 
     def kill_capture(self) -> None:
-        """The capture process dies at once; the run starts it again."""
-        wait_for("a capture process", self._capture).kill()
+        """The capture process dies at once, and the run starts it again; or the Connect worker, and we do."""
+        if self.cluster is None:
+            wait_for("a capture process", self._capture).kill()
+        else:
+            self.cluster.worker.kill()
+            self.cluster.worker.start()
+
+    def kill_broker(self) -> None:
+        """The broker dies at once, and is started again."""
+        assert self.cluster is not None
+        self.cluster.broker.kill()
+        self.cluster.broker.start()
 
     def kill_postgres(self) -> None:
         """The database server crashes and is started again."""
@@ -82,6 +98,11 @@ class Shop:
                 return child
         return None
 
+    def source_state(self) -> str:
+        """What the run says of the tills' source."""
+        status = self.run.ask("status")
+        return str(status["sources"]["pos"]["state"]) if status is not None else "unknown"
+
     def unanswered(self) -> frozenset[str]:
         """Bills without their message."""
         return self.inbox.account(BILL_MESSAGE, {str(bill) for bill in self.estate.replayed()}).missing
@@ -89,15 +110,50 @@ class Shop:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Shop]:
-    """A shop that is live, with two days of past."""
+    """A shop that is live, with two days of past, and the change log that ringup keeps."""
     with ExitStack() as stack:
-        yield Shop(tmp_path, stack)
+        yield Shop(tmp_path, stack, kafka=False)
+
+
+@pytest.fixture
+def kafka_shop(tmp_path: Path, kafka_jars: Path) -> Iterator[Shop]:
+    """The same by way of Kafka."""
+    with ExitStack() as stack:
+        yield Shop(tmp_path, stack, kafka=True)
 
 
 def test_no_bill_is_lost_or_told_twice_when_anything_is_killed_at_any_moment(shop: Shop) -> None:
     """21 kills of the run, the capture process and Postgres: each bill has one message, and both clocks agree."""
+    kill_again_and_again(shop, [shop.kill_run, shop.kill_capture, shop.kill_postgres] * (KILLS // 3))
+
+
+@pytest.mark.slow
+def test_no_bill_is_lost_or_told_twice_on_kafka_when_anything_is_killed_at_any_moment(kafka_shop: Shop) -> None:
+    """Kills of the run, the Connect worker, the broker and Postgres: the same."""
+    shop = kafka_shop
+    kill_again_and_again(shop, [shop.kill_run, shop.kill_capture, shop.kill_broker, shop.kill_postgres] * 3)
+
+
+@pytest.mark.slow
+def test_a_worker_that_starts_while_the_database_is_away_goes_on_when_that_is_back(kafka_shop: Shop) -> None:
+    """Debezium tries again, or its task fails, by the moment; Kafka Connect leaves it at that, and ringup does not."""
+    shop = kafka_shop
+    assert shop.cluster is not None
+    shop.estate.postgres.kill()
+    shop.cluster.worker.kill()
+    shop.cluster.worker.start()
+    wait_for("the start of the task", lambda: shop.source_state() in ("failed", "streaming"))
+    shop.estate.postgres.start()
+    wait_for("the source's return", lambda: shop.source_state() == "streaming")
+    sold = Replay(shop.estate.dsn("pos"), shop.estate.year, SPEED).run(20)
+    wait_for("a message for every bill", lambda: not shop.unanswered())
+    account = shop.inbox.account(BILL_MESSAGE, {str(bill) for bill in shop.estate.replayed()})
+    assert (sold, account.missing, account.doubled) == (20, frozenset(), frozenset())
+
+
+def kill_again_and_again(shop: Shop, victims: list[Callable[[], None]]) -> None:
+    """Kill them at random moments of a replay, in a random order, and look that nothing is lost and nothing doubled."""
     dice = random.Random(20261123)
-    victims = [shop.kill_run, shop.kill_capture, shop.kill_postgres] * (KILLS // 3)
     dice.shuffle(victims)
     stop = threading.Event()
     with ThreadPoolExecutor(1) as thread:

@@ -29,7 +29,7 @@ class Steps:
         database = dict.fromkeys(variables(folder / "connectors"), "unused")
         environ = {**database, "WEBHOOK_URL": webhook, "WEBHOOK_SECRET": SECRET}
         self.pipeline = Pipeline(load_config(folder, environ), environ)
-        self.writer = EmbeddedLogWriter(self.pipeline.log.path)
+        self.writer = EmbeddedLogWriter(self.pipeline.config.state_folder / "log.db")
         self.pipeline.log.seek({})
         self.pipeline.dispatcher.start()
         self.pipeline.dispatcher.refill(lambda channel, after, limit: [])

@@ -12,10 +12,10 @@ import yaml
 from pydantic import BaseModel
 
 from activations.outbox import Outbox, counts
-from connectors import sources
+from connectors import drift, sources
 from ringup import errors
 from ringup.cli import app
-from ringup.config import Config, PipelineSettings, channel_kinds, load_config, shown
+from ringup.config import Config, KafkaSettings, PipelineSettings, channel_kinds, load_config, shown
 from ringup.demo.estate import PAST_DAYS
 from ringup.metrics import Metrics
 from tests.house import ROOT, variables
@@ -67,6 +67,24 @@ def test_every_field_of_the_settings_is_documented(model: type[BaseModel]) -> No
         assert f"\n| `{name}` |" in text
         if isinstance(field.default, str | int | Path):
             assert f"\n| `{name}` | `{field.default}` |" in text
+
+
+def test_every_field_of_kafka_is_documented() -> None:
+    """docs/kafka.md has a row for each field."""
+    for name in KafkaSettings.model_fields:
+        assert f"\n| `{name}` |" in section("kafka.md", "Fields")
+
+
+def test_every_command_and_default_of_connectors_is_documented() -> None:
+    """docs/cli.md names the commands and their options, docs/kafka.md the settings that connectors get."""
+    text = section("cli.md", "ringup connectors")
+    for name, command in COMMANDS["connectors"].commands.items():
+        assert f"`{name}`" in text
+        for parameter in command.params:
+            option = parameter.opts[0]
+            assert not option.startswith("--") or f"`{option}`" in (ROOT / "docs" / "cli.md").read_text()
+    for name in drift._DEFAULTS:
+        assert f"`{name}`" in section("kafka.md", "Connectors as code") or name.endswith(".schemas.enable")
 
 
 @pytest.mark.parametrize("kind", channel_kinds())

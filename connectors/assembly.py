@@ -1,0 +1,196 @@
+"""Whole transactions out of topics that have no common order: a transaction is ready when all its changes have come.
+
+Kafka keeps the order of a partition only. The END of a source transaction says how many changes each table has, and
+the ENDs of a source are in the order of the commits. So changes wait until the transaction they belong to is complete,
+and transactions are given out in the order of their ENDs. What belongs to none, such as the rows of a snapshot, goes
+on at once, unless something before it in its partition still waits: a partition's records are given out in their order.
+
+A connector that died may send again what it had sent already, marks included. So changes are counted by their number in
+the transaction, and what comes of a transaction that was given out before goes on at once: the mirror knows it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from connectors.chunk import Ints, ints
+from connectors.log import Partition, Positions
+
+ARRIVED = pa.schema(
+    [
+        ("topic", pa.string()),
+        ("partition", pa.int32()),
+        ("offset", pa.int64()),
+        ("key", pa.string()),
+        ("value", pa.string()),
+    ]
+)
+"""Columns of the changes of one source, in the order in which they arrived."""
+
+_TRANSACTION = r'"transaction":\{"id":"(?P<id>[^"]*)","total_order":(?P<number>[0-9]+)'
+_SETTLED = 10_000
+"""Transactions that were given out and are remembered, for what may come of them again."""
+
+_POSTGRES = re.compile(r"(\d+):\d+")
+_NONE = ""
+
+
+@dataclass(slots=True)
+class _End:
+    """The END of a transaction: its id, how many changes each topic has, and its own place."""
+
+    transaction: str
+    changes: dict[str, int]
+    place: Partition
+    offset: int
+
+
+@dataclass(slots=True)
+class Assembly:
+    """The changes of one source on their way into whole transactions. `topics` maps its tables to topics that are read.
+
+    Where a transaction does not become complete within `wait` seconds after all was read, what there is of it is given
+    out, and counted as torn: a source must not be held up for ever.
+    """
+
+    topics: Mapping[str, str]
+    wait: float
+    held: pa.Table = field(default_factory=lambda: _arranged(ARRIVED.empty_table()).drop_columns("number"))
+    _ends: list[_End] = field(default_factory=list)
+    _came: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+    _settled: dict[str, None] = field(default_factory=dict)
+    _marks: dict[Partition, int] = field(default_factory=dict)
+    _since: float | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether an END waits for its changes."""
+        return bool(self._ends)
+
+    def upto(self) -> Positions:
+        """How far the transaction topic was used up: before the first END that waits for its changes."""
+        first = self._ends[:1]
+        return {**self._marks, **{end.place: end.offset - 1 for end in first}}
+
+    def mark(self, place: Partition, offset: int, mark: bytes) -> None:
+        """Take in a record of the transaction topic; a BEGIN says nothing that is needed."""
+        self._marks[place] = offset
+        said = orjson.loads(mark)
+        if said["status"] != "END":
+            return
+        transaction = _same(said["id"])
+        if transaction in self._settled:
+            return
+        counts = {self.topics.get(c["data_collection"]): c["event_count"] for c in said["data_collections"] or ()}
+        wanted = {topic: count for topic, count in counts.items() if topic is not None}
+        self._ends.append(_End(transaction, wanted, place, offset))
+
+    def add(self, changes: pa.Table) -> pa.Table:
+        """Take in changes, and give out what is complete now, in the order in which it is to be applied."""
+        if changes.num_rows:
+            fresh = _arranged(changes)
+            known = fresh.filter(pc.not_equal(fresh.column("transaction"), _NONE))
+            for group in known.group_by(["transaction", "topic"]).aggregate([("number", "distinct")]).to_pylist():
+                if group["transaction"] not in self._settled:
+                    came = self._came.setdefault((group["transaction"], group["topic"]), set())
+                    came.update(group["number_distinct"])
+            self.held = pa.concat_tables([self.held, fresh.drop_columns("number")])
+            if not self._ends:
+                self._since = None
+        complete: dict[str, int] = {}
+        while self._ends and self._whole(self._ends[0]):
+            complete[self._ends.pop(0).transaction] = len(complete)
+            self._since = None
+        return self._release(complete)
+
+    def _whole(self, end: _End) -> bool:
+        """Whether all changes of a transaction have come."""
+        return all(len(self._came.get((end.transaction, topic), ())) >= count for topic, count in end.changes.items())
+
+    def overdue(self, now: float) -> bool:
+        """Whether something has waited for too long.
+
+        Where an END waits, later changes do not make it wait longer: a busy source would be held up for ever.
+        """
+        if not self.held.num_rows and not self._ends:
+            self._since = None
+            return False
+        self._since = now if self._since is None else self._since
+        return now - self._since >= self.wait
+
+    def wait_anew(self) -> None:
+        """Nothing can have come of late: what waits has as long again."""
+        self._since = None
+
+    def tear(self) -> tuple[pa.Table, int]:
+        """Give out all that is held as it is, and how many transactions that is."""
+        torn = [name for name in self.held.column("transaction").unique().to_pylist() if name != _NONE]
+        ended = {end.transaction for end in self._ends}
+        self._ends.clear()
+        self._since = None
+        whole = {name: n for n, name in enumerate(dict.fromkeys([*torn, *ended]))}
+        return self._release(whole), len(whole)
+
+    def _release(self, complete: Mapping[str, int]) -> pa.Table:
+        """Take out of what is held: what belongs to no transaction or a settled one, then the complete ones."""
+        self._settle(complete)
+        if not self.held.num_rows:
+            return self.held.select(ARRIVED.names)
+        owners = self.held.column("transaction").combine_chunks().dictionary_encode()
+        names = owners.dictionary.to_pylist()
+        of = [complete.get(n, -1 if n == _NONE or n in self._settled else len(complete)) for n in names]
+        ranks: Ints = np.array(of, np.int64)[owners.indices.to_numpy()]
+        ranks = _after_those_before(ranks, self.held)
+        going = np.flatnonzero(ranks < len(complete))
+        if not going.size:
+            return self.held.slice(0, 0).select(ARRIVED.names)
+        given = self.held.take(pa.array(going[np.argsort(ranks[going], kind="stable")]))
+        self.held = self.held.filter(pa.array(ranks >= len(complete))).combine_chunks()
+        return given.select(ARRIVED.names)
+
+    def _settle(self, transactions: Iterable[str]) -> None:
+        """They are given out; remember them for a while."""
+        for name in transactions:
+            self._settled[name] = None
+            for topic in self.topics.values():
+                self._came.pop((name, topic), None)
+        for name in list(self._settled)[: max(0, len(self._settled) - _SETTLED)]:
+            del self._settled[name]
+
+
+def _after_those_before(ranks: Ints, rows: pa.Table) -> Ints:
+    """No record is given out before those that precede it in its partition."""
+    places = rows.select(["topic", "partition"]).combine_chunks()
+    topics = places.column("topic").combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    partitions = topics * (1 << 20) + ints(places, "partition")
+    order = np.argsort(partitions, kind="stable")
+    highest = ranks[order].copy()
+    starts = np.flatnonzero(np.r_[True, np.diff(partitions[order]) != 0])
+    for first, last in zip(starts.tolist(), [*starts[1:].tolist(), len(order)], strict=True):
+        np.maximum.accumulate(highest[first:last], out=highest[first:last])
+    lifted = np.empty_like(ranks)
+    lifted[order] = highest
+    return lifted
+
+
+def _arranged(changes: pa.Table) -> pa.Table:
+    """The changes with the transaction that each belongs to, an empty text for none, and their number in it."""
+    found = pc.extract_regex(changes.column("value"), _TRANSACTION)
+    names = pc.fill_null(pc.struct_field(found, "id"), _NONE).combine_chunks().dictionary_encode()
+    same = pa.array([_same(name) for name in names.dictionary.to_pylist()], pa.string())
+    return changes.append_column("transaction", pc.take(same, names.indices)).append_column(
+        "number", pc.struct_field(found, "number")
+    )
+
+
+def _same(transaction: str) -> str:
+    """PostgreSQL's transactions are named `number:position`, and the END has another position than the changes."""
+    postgres = _POSTGRES.fullmatch(transaction)
+    return postgres[1] if postgres else transaction

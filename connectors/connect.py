@@ -1,0 +1,154 @@
+"""Kafka Connect's REST API, as far as ringup needs it.
+
+See https://kafka.apache.org/documentation/#connect_rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+from ringup.errors import CaptureError
+
+_PATIENCE = 30.0
+_RUNNING = "RUNNING"
+
+
+class NotThere(CaptureError):
+    """Connect has no connector of this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """What a task of a connector is doing: RUNNING, FAILED, PAUSED, UNASSIGNED, RESTARTING; and why, when it failed."""
+
+    number: int
+    state: str
+    worker: str
+    cause: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorState:
+    """What a connector and its tasks are doing."""
+
+    name: str
+    state: str
+    cause: str | None
+    tasks: tuple[TaskState, ...]
+
+    @property
+    def failed(self) -> str | None:
+        """Why it failed, or one of its tasks did; None when nothing has."""
+        states = [(self.state, self.cause), *((task.state, task.cause) for task in self.tasks)]
+        return next((cause or "it did not say why" for state, cause in states if state == "FAILED"), None)
+
+    @property
+    def running(self) -> bool:
+        """Whether it and all its tasks run."""
+        return self.state == _RUNNING and bool(self.tasks) and all(task.state == _RUNNING for task in self.tasks)
+
+
+class Connect:
+    """A Connect cluster, by the address of one of its workers; a login may stand in the address."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def names(self) -> list[str]:
+        """The connectors there are."""
+        return sorted(self._ask("GET", "/connectors"))
+
+    def config(self, name: str) -> dict[str, str] | None:
+        """A connector's configuration as it is stored; None where there is none of this name."""
+        try:
+            found: dict[str, str] = self._ask("GET", f"/connectors/{quote(name)}/config")
+        except NotThere:
+            return None
+        return {key: value for key, value in found.items() if key != "name"}
+
+    def put(self, name: str, config: Mapping[str, str]) -> None:
+        """Create the connector, or change it to this."""
+        self._ask("PUT", f"/connectors/{quote(name)}/config", {**config, "name": name})
+
+    def mistakes(self, name: str, config: Mapping[str, str]) -> list[tuple[str, str]]:
+        """What Connect and the connector find wrong with a configuration: field and words."""
+        kind = config["connector.class"].rpartition(".")[2]
+        found = self._ask("PUT", f"/connector-plugins/{kind}/config/validate", {**config, "name": name})
+        values = (field["value"] for field in found["configs"])
+        return [(value["name"], " ".join(value["errors"])) for value in values if value["errors"]]
+
+    def state(self, name: str) -> ConnectorState:
+        """What it is doing. Raises NotThere."""
+        said = self._ask("GET", f"/connectors/{quote(name)}/status")
+        tasks = tuple(
+            TaskState(task["id"], task["state"], task["worker_id"], _cause(task.get("trace")))
+            for task in sorted(said["tasks"], key=lambda task: task["id"])
+        )
+        connector = said["connector"]
+        return ConnectorState(name, connector["state"], _cause(connector.get("trace")), tasks)
+
+    def pause(self, name: str) -> None:
+        """Let it rest; it keeps its place."""
+        self._ask("PUT", f"/connectors/{quote(name)}/pause")
+
+    def resume(self, name: str) -> None:
+        """Let it go on."""
+        self._ask("PUT", f"/connectors/{quote(name)}/resume")
+
+    def restart(self, name: str, *, only_failed: bool) -> None:
+        """Start it and its tasks again."""
+        words = f"includeTasks=true&onlyFailed={str(only_failed).lower()}"
+        self._ask("POST", f"/connectors/{quote(name)}/restart?{words}")
+
+    def delete(self, name: str) -> None:
+        """Remove it; its offsets stay in Connect."""
+        self._ask("DELETE", f"/connectors/{quote(name)}")
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        try:
+            answer = requests.request(method, self.url + path, json=body, timeout=_PATIENCE)
+        except requests.RequestException as error:
+            raise CaptureError(
+                f"Kafka Connect does not answer: {type(error).__name__}",
+                where=self._shown(),
+                mend="start it, or correct `log.connect` in ringup.yml",
+            ) from error
+        if answer.ok:
+            return answer.json() if answer.content else None
+        words = _words(answer)
+        # A worker that is still starting knows no path at all, and says so in HTML.
+        known = "json" in answer.headers.get("content-type", "")
+        if answer.status_code == requests.codes.not_found and path.startswith("/connectors/") and known:
+            raise NotThere(words, where=self._shown(), mend="create it: ringup connectors apply")
+        raise CaptureError(
+            f"Kafka Connect refuses: {words}",
+            where=self._shown(),
+            mend="while it rebalances (409), try again in a moment; else correct what it says",
+        )
+
+    def _shown(self) -> str:
+        """The address without a login."""
+        scheme, _, rest = self.url.partition("://")
+        return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+def _words(answer: requests.Response) -> str:
+    try:
+        said = answer.json().get("message")
+    except (ValueError, AttributeError):
+        said = None
+    return said or f"HTTP {answer.status_code} {answer.reason}"
+
+
+def _cause(trace: str | None) -> str | None:
+    """The first and the last thing that a Java stack trace says."""
+    if not trace:
+        return None
+    lines = trace.splitlines()
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    return " <- ".join(dict.fromkeys([lines[0], *causes[-1:]]))

@@ -1,0 +1,60 @@
+"""Connectors as code: what Kafka Connect should run, and how far that is from what it runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from connectors.sources import Source, configured
+
+_CONVERTERS: Mapping[str, str] = {
+    f"{side}.converter{rest}": value
+    for side in ("key", "value")
+    for rest, value in (("", "org.apache.kafka.connect.json.JsonConverter"), (".schemas.enable", "false"))
+}
+_DEFAULTS: Mapping[str, str] = {
+    **_CONVERTERS,
+    "tasks.max": "1",
+    # The place to go on from is written with the changes. Else it may be behind them, for a minute after the connector
+    # was created even missing: a worker that died then would read everything anew, and what was new is told to nobody.
+    "exactly.once.support": "required",
+    # Transactions are in the order of the one partition of their topic; the brokers' default for the rest.
+    "topic.creation.default.partitions": "1",
+    "topic.creation.default.replication.factor": "-1",
+}
+_SECRET = re.compile(r"password|secret|token|credential|jaas|private", re.IGNORECASE)
+_REFERENCE = re.compile(r"\$\{[^}]+\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What has to be done about one connector; `changes` has for each setting what it is and what it should be."""
+
+    name: str
+    kind: Literal["create", "change", "nothing"]
+    changes: Mapping[str, tuple[str | None, str | None]]
+
+
+def desired(source: Source) -> dict[str, str]:
+    """The configuration that Connect should have: secrets stay references, which Connect itself resolves."""
+    return {**_DEFAULTS, **configured(source)}
+
+
+def step(name: str, wanted: Mapping[str, str], there: Mapping[str, str] | None) -> Step:
+    """Compare what should be with what is."""
+    known = there or {}
+    changes = {
+        key: (known.get(key), wanted.get(key))
+        for key in sorted(known.keys() | wanted.keys())
+        if known.get(key) != wanted.get(key)
+    }
+    return Step(name, "create" if there is None else "change" if changes else "nothing", changes)
+
+
+def shown(key: str, value: str | None) -> str | None:
+    """A value as it may be printed: a secret that is written out is not."""
+    if value is None or not _SECRET.search(key) or _REFERENCE.fullmatch(value):
+        return value
+    return "****"

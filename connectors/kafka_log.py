@@ -1,0 +1,227 @@
+"""The change log as Kafka topics, which Debezium writes by way of Kafka Connect."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from connectors.assembly import ARRIVED, Assembly
+from connectors.kafka_client import KafkaClient
+from connectors.kafka_errors import Unanswered
+from connectors.log import RECORDS, Batch, Partition, Positions
+from connectors.snapshots import were_read
+from connectors.topics import NOTIFICATION, TRANSACTION, kind_of, source_of
+
+log = logging.getLogger("ringup.kafka")
+
+_CHUNK = 10_000
+_LOOK = 10.0
+_LOOK_SOON = 0.25
+_COMMIT_EVERY = 1.0
+
+
+class KafkaLog:
+    """Reads topics of Kafka: a `connectors.log.Log`. Only `lag` may be asked from other threads.
+
+    `tables` are the topics of the tables that are wanted, `expected` the topic prefixes of the sources whose first
+    snapshots must be complete before anything may fire; `bootstrapped` says that they were already. `settings` are
+    those of librdkafka, among them `bootstrap.servers` and `group.id`.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, str | int | bool],
+        expected: Collection[str],
+        tables: Collection[str],
+        transaction_wait: float = 1.0,
+        *,
+        bootstrapped: bool = False,
+    ) -> None:
+        self._expected = frozenset(expected)
+        own = {f"{source}.{kind}" for source in expected for kind in ("transaction", "notifications")}
+        self._client = KafkaClient(settings, own.union(tables), own)
+        self._wait = transaction_wait
+        self._sources = {topic: source_of(topic, expected) for topic in own.union(tables)}
+        self._kinds = {topic: kind_of(topic, source) for topic, source in self._sources.items()}
+        self._tables = {topic for topic in tables if topic not in own}
+        self._complete = bootstrapped
+        self._looked = self._committed = time.monotonic()
+        self._ready = deque[Batch]()
+        self._taken = dict[Partition, int]()
+        self._ended = set[str]()
+        self._goals = dict[str, dict[Partition, int]]()
+        self._upto: dict[Partition, int] | None = None
+        self._assemblies = self._fresh()
+
+    @property
+    def bootstrapped(self) -> bool:
+        """Whether everything up to the end of the first snapshots was read."""
+        return self._complete and not self._ready
+
+    @property
+    def read_anew(self) -> Collection[str]:
+        """None: whoever asks a connector for a snapshot of its own sees to it."""
+        return frozenset()
+
+    def seek(self, positions: Positions) -> None:
+        """Continue after `positions`; see `Log`."""
+        self._taken, self._assemblies = dict(positions), self._fresh()
+        self._upto = None
+        self._ready.clear()
+        self._ended.clear()
+        self._goals.clear()
+        # Notifications are few: always read from their beginning. A table that is not declared any more is left alone.
+        wanted = {topic for topic, kind in self._kinds.items() if kind != NOTIFICATION}
+        self._client.seek({place: offset for place, offset in positions.items() if place[0] in wanted})
+
+    def read(self, limit: int, wait: float) -> Batch | None:
+        """Take about `limit` further records; see `Log`."""
+        until = time.monotonic() + wait
+        while not self._ready:
+            self._look()
+            came = self._client.read(min(limit, _CHUNK), max(0.0, min(until - time.monotonic(), _LOOK_SOON)))
+            self._take_in(came)
+            self._release_overdue()
+            if not came and time.monotonic() >= until:
+                break
+        return self._ready.popleft() if self._ready else None
+
+    def acknowledge(self, positions: Positions) -> None:
+        """Commit the offsets to the consumer group, for tools that show its lag; now and then is enough."""
+        if time.monotonic() - self._committed >= _COMMIT_EVERY:
+            self._committed = time.monotonic()
+            self._client.commit(positions)
+
+    def lag(self) -> int:
+        """How many records lie behind the last one read."""
+        waiting: int = sum(assembly.held.num_rows for assembly in self._assemblies.values())
+        return self._client.lag() + waiting
+
+    def cluster(self) -> str:
+        """The id of the cluster. Raises LogError when no broker answers."""
+        return self._client.cluster()
+
+    def close(self) -> None:
+        """Leave the cluster, and tell the group where this ended."""
+        self._client.commit(self._taken)
+        self._client.close()
+
+    def _fresh(self) -> dict[str, Assembly]:
+        return {
+            source: Assembly(
+                {topic.removeprefix(f"{source}."): topic for topic in self._tables if self._sources[topic] == source},
+                self._wait,
+            )
+            for source in self._expected
+        }
+
+    def _look(self) -> None:
+        """Find topics and partitions that are new: soon, while a transaction waits or a topic is missing."""
+        missing = self._kinds.keys() - {topic for topic, _ in self._client.assigned}
+        waiting = any(assembly.open or assembly.held.num_rows for assembly in self._assemblies.values())
+        if time.monotonic() - self._looked >= (_LOOK_SOON if missing and (waiting or not self._complete) else _LOOK):
+            self._looked = time.monotonic()
+            self._client.find()
+
+    def _take_in(self, messages: list[Any]) -> None:
+        """Sort records by what they are, and make batches of what is whole."""
+        if not messages:
+            self._complete_snapshots()
+            return
+        arrived: dict[str, list[tuple[Any, ...]]] = {}
+        for message in messages:
+            topic, value = message.topic(), message.value()
+            kind, source = self._kinds[topic], self._sources[topic]
+            place = (topic, message.partition())
+            if kind == TRANSACTION:
+                self._assemblies[source].mark(place, message.offset(), value)
+            elif kind == NOTIFICATION:
+                self._note(source, value)
+            else:
+                arrived.setdefault(source, []).append((*place, message.offset(), message.key(), value))
+        given = []
+        for source, assembly in self._assemblies.items():
+            given.append(assembly.add(_table(arrived.get(source, []))))
+        self._give(pa.concat_tables(given))
+        self._complete_snapshots()
+
+    def _release_overdue(self) -> None:
+        """Give out what was held for too long, once all was read that the topics had by then.
+
+        So it is not for want of reading, or of a broker, that it is not whole.
+        """
+        now = time.monotonic()
+        late = [assembly for assembly in self._assemblies.values() if assembly.overdue(now)]
+        if not late:
+            self._upto = None
+            return
+        if self._upto is None:
+            try:
+                self._upto = self._client.ends(list(self._client.assigned))
+            except Unanswered:
+                for assembly in late:
+                    assembly.wait_anew()
+                return
+        if not self._client.reached(self._upto):
+            return
+        self._upto = None
+        released = [assembly.tear() for assembly in late]
+        torn = sum(count for _, count in released)
+        log.warning("%d source transactions did not become whole within %g s; they go on as they are", torn, self._wait)
+        self._give(pa.concat_tables([changes for changes, _ in released]), torn)
+
+    def _give(self, changes: pa.Table, torn: int = 0) -> None:
+        """Make batches of changes: what a snapshot read apart from what just happened."""
+        if not changes.num_rows and not torn:
+            return
+        read = pa.array([True] * changes.num_rows) if not self._complete else were_read(changes.column("value"))
+        parts = [(changes.filter(read), True), (changes.filter(pc.invert(read)), False)]
+        parts = [(part, snapshot) for part, snapshot in parts if part.num_rows]
+        before = dict(self._taken)
+        last = changes.group_by(["topic", "partition"]).aggregate([("offset", "max")])
+        for topic, number, offset in zip(
+            *(last.column(name).to_pylist() for name in ("topic", "partition", "offset_max")), strict=True
+        ):
+            self._taken[topic, number] = offset
+        for assembly in self._assemblies.values():
+            self._taken.update(assembly.upto())
+        for number, (part, snapshot) in enumerate(parts, start=1):
+            # Both parts are of the same partitions: only the last one has brought them to their end.
+            positions = dict(self._taken) if number == len(parts) else before
+            self._ready.append(Batch(part.cast(RECORDS), positions, snapshot, torn if number == 1 else 0))
+
+    def _note(self, source: str, notice: bytes) -> None:
+        words = orjson.loads(notice)
+        if words["aggregate_type"] == "Initial Snapshot" and words["type"] in ("COMPLETED", "SKIPPED"):
+            self._ended.add(source)
+
+    def _complete_snapshots(self) -> None:
+        """The first snapshots are in when all that was there at their end was read."""
+        if self._complete:
+            return
+        try:
+            for source in self._ended - self._goals.keys():
+                self._client.find()
+                mine = [p for p in self._client.assigned if self._sources[p[0]] == source and p[0] in self._tables]
+                self._goals[source] = self._client.ends(mine)
+        except Unanswered as error:
+            log.warning("%s", error)  # and asked again
+            return
+        if self._goals.keys() < self._expected:
+            return
+        self._complete = all(self._client.reached(goal) for goal in self._goals.values())
+
+
+def _table(rows: list[tuple[Any, ...]]) -> pa.Table:
+    if not rows:
+        return ARRIVED.empty_table()
+    topics, partitions, offsets, keys, values = zip(*rows, strict=True)
+    texts = [pa.array(column, pa.binary()).cast(pa.string()) for column in (keys, values)]
+    return pa.table([pa.array(topics), pa.array(partitions, pa.int32()), pa.array(offsets), *texts], schema=ARRIVED)

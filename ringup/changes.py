@@ -1,0 +1,98 @@
+"""Where a project's changes come from: the change log that it keeps itself, or Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from connectors.board import SourceState
+from connectors.capture import Capture
+from connectors.connect_capture import ConnectCapture
+from connectors.embedded import EmbeddedLog
+from connectors.embedded_rest import left_over as left_over_in
+from connectors.kafka_client import KafkaClient
+from connectors.kafka_log import KafkaLog
+from connectors.log import Log
+from connectors.sources import Source
+from ringup.config import Config, KafkaSettings
+from ringup.errors import ConfigError, LogError
+from transforms.project import Table
+from transforms.warehouse import Warehouse
+
+FACT = "log"
+OWN = "the change log of the state folder"
+
+
+class Capturing(Protocol):
+    """What brings changes into the log."""
+
+    def start(self, declared: Mapping[str, Mapping[str, Sequence[str]]] | None = None) -> None:
+        """Begin; `declared` are the columns of each source's tables that the project counts on."""
+
+    def read_again(self, source: str, tables: Sequence[str]) -> None:
+        """Let these tables (`schema.table`) of a source that streams be read again, as a snapshot."""
+
+    def check(self) -> None:
+        """Look after it; raises RingupError when the run cannot go on."""
+
+    def states(self) -> Mapping[str, SourceState]:
+        """What each source is doing."""
+
+    def stop(self) -> None:
+        """End."""
+
+
+def client_settings(kafka: KafkaSettings, project: str) -> dict[str, str | int | bool]:
+    """The settings of a consumer of the project."""
+    group = kafka.group or f"ringup.{project}"
+    return {**kafka.client, "bootstrap.servers": kafka.bootstrap, "group.id": group}
+
+
+def open_capture(config: Config, sources: Sequence[Source], environ: Mapping[str, str]) -> Capturing:
+    """What brings changes in, not started yet. Raises ConfigError when `environ` lacks what a source refers to."""
+    if config.kafka is None:
+        return Capture(sources, config.state_folder, environ)
+    return ConnectCapture(sources, config.kafka.connect)
+
+
+def open_log(config: Config, sources: Sequence[Source], tables: Sequence[Table], warehouse: Warehouse) -> Log:
+    """The change log. Raises ConfigError when the state was built from another one: its positions mean nothing here."""
+    prefixes = [source.prefix for source in sources]
+    wait = config.pipeline.transaction_wait.total_seconds()
+    if config.kafka is None:
+        _note(warehouse, config, OWN)
+        return EmbeddedLog(config.state_folder / "log.db", expected=prefixes, transaction_wait=wait)
+    ready = warehouse.fact("ready") == "yes"
+    topics = [table.topic for table in tables]
+    log = KafkaLog(client_settings(config.kafka, config.project), prefixes, topics, wait, bootstrapped=ready)
+    _note(warehouse, config, f"the Kafka cluster {log.cluster()}")
+    return log
+
+
+def left_over(config: Config, sources: Sequence[Source], tables: Sequence[Table], warehouse: Warehouse) -> int | None:
+    """How many records lie beyond the state's positions, while nothing runs; None when nobody can say."""
+    prefixes, positions = [source.prefix for source in sources], warehouse.positions()
+    if config.kafka is None:
+        return left_over_in(config.state_folder / "log.db", positions, prefixes)
+    client = KafkaClient(client_settings(config.kafka, config.project), [table.topic for table in tables])
+    try:
+        return client.behind(positions)
+    except LogError:
+        return None
+    finally:
+        client.close()
+
+
+def _note(warehouse: Warehouse, config: Config, log: str) -> None:
+    known = warehouse.fact(FACT)
+    if known is None and warehouse.positions():
+        known = OWN  # of a time when there was no other
+    if known is None:
+        warehouse.remember(FACT, log)
+    elif known != log:
+        raise ConfigError(
+            f"the state was built from {known}, and its positions mean nothing in {log}",
+            where="ringup.yml: kafka",
+            mend=f"Go back to {known}, or name another folder as `state`: the sources are read anew into it. "
+            f"This one is {config.state_folder}.",
+        )

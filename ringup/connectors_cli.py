@@ -1,0 +1,110 @@
+"""`ringup connectors`: connectors as code, applied to Kafka Connect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DIFFERS = 1
+
+app = typer.Typer(
+    name="connectors",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Keep the connectors in Kafka Connect as connectors/sources/ describes them.",
+    epilog="See what would change: `ringup connectors plan`. Do it: `ringup connectors apply`.",
+)
+
+Project = Annotated[Path, typer.Option("--project", "-p", help="The folder that ringup.yml stands in, or that file.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Names = Annotated[list[str] | None, typer.Argument(help="Connectors; without a name, all of the project's.")]
+
+
+@app.command(epilog="`ringup connectors plan && echo nothing to do`")
+def plan(names: Names = None, project: Project = Path(), as_json: Json = False) -> None:
+    """Show what `apply` would change. Exit status 1 when that is anything."""
+    from ringup.connecting import Connecting, show_steps
+
+    steps = Connecting(project, names).plan()
+    show_steps(steps, as_json=as_json, done=False)
+    if any(found.kind != "nothing" for found in steps):
+        raise typer.Exit(DIFFERS)
+
+
+@app.command(epilog="`ringup connectors apply`")
+def apply(names: Names = None, project: Project = Path(), as_json: Json = False) -> None:
+    """Prepare the databases, and create or change the connectors. A second time nothing happens.
+
+    All of them are checked by Kafka Connect before the first one is changed. A database is prepared (publication,
+    replica identity) where the variables that its source refers to are set here, too.
+    """
+    from ringup.connecting import Connecting, show_steps
+
+    show_steps(Connecting(project, names).apply(), as_json=as_json, done=True)
+
+
+@app.command(epilog="`ringup connectors status --json | jq '.[].state'`")
+def status(names: Names = None, project: Project = Path(), as_json: Json = False) -> None:
+    """Say what the connectors and their tasks are doing, and why where they failed.
+
+    Exit status 1 when one is not running.
+    """
+    from ringup.connecting import Connecting, show_states
+
+    states = Connecting(project, names).states()
+    show_states(states, as_json=as_json)
+    if not all(state.running for state in states):
+        raise typer.Exit(DIFFERS)
+
+
+@app.command(epilog="`ringup connectors pause pos`")
+def pause(names: Names = None, project: Project = Path()) -> None:
+    """Let connectors rest; they keep their place."""
+    from ringup.connecting import Connecting
+
+    chosen = Connecting(project, names)
+    for source in chosen.sources:
+        chosen.connect.pause(source.name)
+        typer.echo(f"{source.name}: paused")
+
+
+@app.command(epilog="`ringup connectors resume pos`")
+def resume(names: Names = None, project: Project = Path()) -> None:
+    """Let paused connectors go on."""
+    from ringup.connecting import Connecting
+
+    chosen = Connecting(project, names)
+    for source in chosen.sources:
+        chosen.connect.resume(source.name)
+        typer.echo(f"{source.name}: resumed")
+
+
+@app.command(epilog="`ringup connectors restart --only-failed`")
+def restart(
+    names: Names = None,
+    project: Project = Path(),
+    only_failed: Annotated[bool, typer.Option("--only-failed", help="Leave alone what runs.")] = False,
+) -> None:
+    """Start connectors and their tasks again, after what made them fail was mended."""
+    from ringup.connecting import Connecting
+
+    chosen = Connecting(project, names)
+    for source in chosen.sources:
+        chosen.connect.restart(source.name, only_failed=only_failed)
+        typer.echo(f"{source.name}: restarted")
+
+
+@app.command(epilog="`ringup connectors delete pos`")
+def delete(
+    names: Annotated[list[str], typer.Argument(help="Connectors of the project.")], project: Project = Path()
+) -> None:
+    """Remove connectors. Their topics, their offsets and the replication slots in the databases stay."""
+    from ringup.connecting import Connecting
+
+    chosen = Connecting(project, names)
+    for source in chosen.sources:
+        chosen.connect.delete(source.name)
+        typer.echo(f"{source.name}: deleted")

@@ -1,0 +1,96 @@
+"""A Kafka Connect worker of one's own, for the demo, the tests and the benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from connectors.connect import Connect
+from ringup.errors import CaptureError
+from ringup.kafka_jars import kafka_jars
+from ringup.local_kafka import java
+from ringup.local_server import HOST, LocalServer, free_port
+
+_JSON = "org.apache.kafka.connect.json.JsonConverter"
+_SETTINGS: Mapping[str, str] = {
+    "group.id": "connect",
+    "key.converter": _JSON,
+    "value.converter": _JSON,
+    "config.storage.topic": "connect.configs",
+    "config.storage.replication.factor": "1",
+    "offset.storage.topic": "connect.offsets",
+    "offset.storage.replication.factor": "1",
+    "offset.storage.partitions": "1",
+    "status.storage.topic": "connect.status",
+    "status.storage.replication.factor": "1",
+    "status.storage.partitions": "1",
+    "plugin.discovery": "hybrid_warn",
+    "exactly.once.source.support": "enabled",
+    "connector.client.config.override.policy": "All",
+    "config.providers": "env",
+    "config.providers.env.class": "org.apache.kafka.common.config.provider.EnvVarConfigProvider",
+    "scheduled.rebalance.max.delay.ms": "0",
+}
+
+
+class LocalConnect:
+    """A Kafka Connect worker in distributed mode, with Debezium, reachable on the loopback interface only.
+
+    Its state is in topics of the broker at `bootstrap`. `environ` is what `${env:NAME}` in a connector's configuration
+    refers to. It stops when the process that started it ends.
+    """
+
+    def __init__(self, folder: Path, bootstrap: str, environ: Mapping[str, str]) -> None:
+        self.folder, self._bootstrap, self._environ = folder.absolute(), bootstrap, dict(environ)
+        self._port = free_port()
+        self._server = LocalServer("Kafka Connect worker", self.folder / "connect.log")
+
+    @property
+    def url(self) -> str:
+        """The address of its REST API."""
+        return f"http://{HOST}:{self._port}"
+
+    @property
+    def pid(self) -> int | None:
+        """The process, while it runs."""
+        return self._server.pid
+
+    def start(self) -> Self:
+        """Start the worker and wait until it answers. Raises CaptureError when it will not."""
+        file = self.folder / "connect.properties"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        settings = {
+            **_SETTINGS,
+            "bootstrap.servers": self._bootstrap,
+            "listeners": self.url,
+            "plugin.path": str(kafka_jars() / "plugins"),
+        }
+        file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()), encoding="utf-8")
+        command = java("connect", "org.apache.kafka.connect.cli.ConnectDistributed", str(file))
+        self._server.start(command, self._answers, environ=self._environ)
+        return self
+
+    def stop(self) -> None:
+        """Stop the worker and wait for it."""
+        self._server.stop()
+
+    def kill(self) -> None:
+        """Kill the worker at once, as a crash would."""
+        self._server.kill()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _answers(self) -> bool:
+        try:
+            Connect(self.url).names()
+        except CaptureError:
+            return False
+        return True

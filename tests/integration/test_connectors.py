@@ -1,0 +1,162 @@
+"""`ringup connectors` against a real Kafka Connect worker with Debezium, as an engineer uses it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from typer.testing import CliRunner, Result
+
+from connectors.connect import Connect
+from ringup.cli import app
+from ringup.errors import RingupError
+from ringup.init import start_project
+from ringup.local_connect import LocalConnect
+from ringup.local_kafka import LocalKafka
+from ringup.local_postgres import LocalPostgres
+from tests.starter import eventually
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """A project made by `ringup init` whose ringup.yml names a Kafka cluster and its Kafka Connect."""
+
+    folder: Path
+    environ: dict[str, str]
+    connect: Connect
+
+    @property
+    def source(self) -> Path:
+        """The connector's file."""
+        return self.folder / "connectors" / "sources" / "shop.json"
+
+    def ringup(self, *words: str) -> Result:
+        """A command of `ringup connectors`."""
+        return CliRunner().invoke(app, ["connectors", *words, "--project", str(self.folder)], env=self.environ)
+
+    def refused(self, *words: str) -> RingupError:
+        """The error that a command ends with."""
+        error = self.ringup(*words).exception
+        assert isinstance(error, RingupError), error
+        return error
+
+
+@pytest.fixture(scope="module")
+def estate(tmp_path_factory: pytest.TempPathFactory, kafka_jars: Path) -> Iterator[Estate]:
+    """Everything runs, and no connector is there yet."""
+    home = tmp_path_factory.mktemp("connectors")
+    folder = home / "my-shop"
+    start_project(folder)
+    with ExitStack() as stack:
+        postgres = stack.enter_context(LocalPostgres(home / "postgres"))
+        postgres.create_database("shop")
+        tables = re.search(r"```sql\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+        assert tables is not None
+        with psycopg.connect(postgres.dsn("shop")) as connection:
+            connection.execute(tables[1].encode())
+        environ = {
+            "SHOP_HOST": "127.0.0.1",
+            "SHOP_PORT": str(postgres.port),
+            "SHOP_USER": postgres.user,
+            "SHOP_PASSWORD": postgres.password,
+            "SHOP_DATABASE": "shop",
+        }
+        kafka = stack.enter_context(LocalKafka(home / "kafka"))
+        worker = stack.enter_context(LocalConnect(home / "connect", kafka.bootstrap, environ))
+        settings = json.dumps({"bootstrap": kafka.bootstrap, "connect": worker.url})
+        with (folder / "ringup.yml").open("a") as file:
+            file.write(f"kafka: {settings}\n")
+        yield Estate(folder, environ, Connect(worker.url))
+
+
+@pytest.fixture
+def applied(estate: Estate) -> Estate:
+    """The connector is there and runs."""
+    done = estate.ringup("apply")
+    assert done.exit_code == 0, (done.output, done.exception)
+    eventually(lambda: estate.ringup("status").exit_code == 0)
+    return estate
+
+
+def test_what_is_planned_is_applied_once(estate: Estate) -> None:
+    """The plan is empty right after it was applied; secrets stay references all the way."""
+    planned = estate.ringup("plan")
+    assert planned.exit_code == 1
+    assert "shop: to be created" in planned.stdout
+    assert "+ database.password = ${env:SHOP_PASSWORD}" in planned.stdout
+    done = estate.ringup("apply")
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert "shop: created" in done.stdout
+    assert "replica identity full" in done.stderr
+    assert estate.ringup("plan").exit_code == 0
+    assert estate.ringup("apply").stdout == "shop: as it should be\n"
+    stored = estate.connect.config("shop")
+    assert stored is not None
+    assert stored["database.password"] == "${env:SHOP_PASSWORD}"
+    assert estate.environ["SHOP_PASSWORD"] not in planned.output + done.output
+
+
+def test_a_change_by_hand_shows_as_drift(applied: Estate) -> None:
+    """Setting by setting, and `apply` puts it right."""
+    stored = applied.connect.config("shop")
+    assert stored is not None
+    applied.connect.put("shop", {**stored, "poll.interval.ms": "777", "heartbeat.topics.prefix": "x"})
+    planned = applied.ringup("plan", "--json")
+    assert planned.exit_code == 1
+    assert json.loads(planned.stdout) == [
+        {
+            "connector": "shop",
+            "step": "change",
+            "changes": {
+                "heartbeat.topics.prefix": {"is": "x", "becomes": None},
+                "poll.interval.ms": {"is": "777", "becomes": "5"},
+            },
+        }
+    ]
+    assert applied.ringup("apply").exit_code == 0
+    assert applied.ringup("plan").exit_code == 0
+
+
+def test_what_connect_refuses_is_told_with_file_and_field(applied: Estate) -> None:
+    """Before anything is changed."""
+    text = applied.source.read_text()
+    before = applied.connect.config("shop")
+    applied.source.write_text(text.replace('"config": {', '"config": {\n    "poll.interval.ms": "soon",'))
+    try:
+        error = applied.refused("apply")
+    finally:
+        applied.source.write_text(text)
+    assert "poll.interval.ms" in error.message
+    assert (error.where or "").endswith("shop.json: config.poll.interval.ms")
+    assert applied.connect.config("shop") == before
+
+
+def test_connectors_pause_and_go_on(applied: Estate) -> None:
+    """`status` says so, by its exit status, too."""
+    assert applied.ringup("pause").stdout == "shop: paused\n"
+    eventually(lambda: "PAUSED" in applied.ringup("status").stdout)
+    assert applied.ringup("status").exit_code == 1
+    assert applied.ringup("resume", "shop").stdout == "shop: resumed\n"
+    eventually(lambda: applied.ringup("status").exit_code == 0)
+    assert applied.ringup("restart", "--only-failed").exit_code == 0
+
+
+def test_a_connector_that_is_not_there_is_told(applied: Estate) -> None:
+    """After `delete` it is missing; a name that no source has is refused with those that they have."""
+    assert applied.ringup("delete", "shop").stdout == "shop: deleted\n"
+    eventually(lambda: "MISSING" in applied.ringup("status").stdout)
+    assert applied.refused("status", "shopp").mend == "They are: shop."
+
+
+def test_without_kafka_connect_there_is_nothing_to_apply(tmp_path: Path) -> None:
+    """The mend names the block of ringup.yml."""
+    (tmp_path / "ringup.yml").write_text("project: corner-shop")
+    error = CliRunner().invoke(app, ["connectors", "plan", "--project", str(tmp_path)]).exception
+    assert isinstance(error, RingupError)
+    assert error.where == "ringup.yml: kafka.connect"

@@ -1,0 +1,283 @@
+"""Reading topics of a real broker: whole transactions, positions, and what is said when something is not there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from connectors.kafka_client import KafkaClient
+from connectors.kafka_errors import Unanswered
+from connectors.kafka_log import KafkaLog
+from connectors.log import Batch, Partition
+from ringup.errors import LogError
+from ringup.local_kafka import LocalKafka
+from tests.kafka_topics import BILLS, LINES, MARKS, Topics, rows_of
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory, kafka_jars: Path) -> Iterator[LocalKafka]:
+    with LocalKafka(tmp_path_factory.mktemp("kafka") / "broker", {"log.retention.check.interval.ms": "200"}) as broker:
+        yield broker
+
+
+@pytest.fixture
+def topics(kafka: LocalKafka) -> Topics:
+    """The topics of a source, empty."""
+    topics = Topics(kafka)
+    topics.create()
+    return topics
+
+
+def batch_of(log: KafkaLog, patience: float = 30.0) -> Batch:
+    """The next batch; the test fails when none comes."""
+    batch = log.read(1_000, patience)
+    assert batch is not None
+    return batch
+
+
+def wait_for(true: Callable[[], bool], patience: float = 30.0) -> None:
+    until = time.monotonic() + patience
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_a_snapshot_then_whole_transactions(topics: Topics) -> None:
+    """Rows of the snapshot are no news. A transaction over several topics and partitions is one batch, in order."""
+    for number in range(4):
+        topics.row(BILLS, number, partition=number % 2)
+    topics.notice()
+    with closing(topics.log()) as log:
+        seen: list[tuple[str, int]] = []
+        while not log.bootstrapped:
+            batch = log.read(1_000, 0.2)
+            assert batch is None or batch.snapshot
+            seen += rows_of(batch)
+        assert sorted(seen) == [(BILLS, number) for number in range(4)]
+        topics.row(BILLS, 10, 0, "5:100")
+        topics.row(LINES, 11, 0, "5:101")
+        topics.row(LINES, 12, 1, "5:102")
+        topics.end("5:109", bills=1, lines=2)
+        batch = batch_of(log)
+        assert not batch.snapshot
+        assert sorted(rows_of(batch)) == [(BILLS, 10), (LINES, 11), (LINES, 12)]
+        assert log.lag() == 0
+
+
+def test_a_transaction_waits_for_all_its_changes(topics: Topics) -> None:
+    """Neither the END alone nor half of the changes is enough; a later transaction does not overtake it."""
+    with closing(topics.log(bootstrapped=True)) as log:
+        topics.row(BILLS, 1, 0, "7:1")
+        topics.end("7:9", bills=1, lines=1)
+        topics.row(BILLS, 2, 1, "8:1")
+        topics.end("8:9", bills=1)
+        assert log.read(1_000, 0.5) is None
+        assert log.lag() == 2
+        topics.row(LINES, 3, 1, "7:2")
+        assert rows_of(batch_of(log)) == [(BILLS, 1), (LINES, 3), (BILLS, 2)]
+
+
+def test_a_transaction_without_its_rest_goes_on_after_a_while(topics: Topics) -> None:
+    """What there is is given out and counted as torn; what comes of it later is not held up again."""
+    with closing(topics.log(bootstrapped=True, wait=0.3)) as log:
+        topics.row(BILLS, 1, 0, "7:1")
+        batch = batch_of(log)
+        assert (rows_of(batch), batch.torn) == ([(BILLS, 1)], 1)
+        topics.row(LINES, 2, 0, "7:2")
+        batch = batch_of(log)
+        assert (rows_of(batch), batch.torn) == ([(LINES, 2)], 0)
+
+
+def test_it_goes_on_where_the_positions_say(topics: Topics) -> None:
+    """A reader that starts after any batch gets exactly what followed it."""
+    with closing(topics.log(bootstrapped=True)) as log:
+        batches = []
+        for number in range(5):
+            topics.row(BILLS, number, number % 2, f"{number}:1")
+            topics.put(BILLS, None, number % 2)
+            topics.row(LINES, 100 + number, 0, f"{number}:2")
+            topics.end(f"{number}:9", bills=1, lines=1)
+            batches.append(batch_of(log))
+    for place, batch in enumerate(batches):
+        with closing(topics.log(batch.positions, bootstrapped=True)) as again:
+            seen: list[tuple[str, int]] = []
+            while len(seen) < 2 * (4 - place):
+                seen += rows_of(batch_of(again))
+            bills = [sorted(seen[first : first + 2]) for first in range(0, len(seen), 2)]
+            assert bills == [sorted(rows_of(later)) for later in batches[place + 1 :]]
+            assert rows_of(again.read(1_000, 0.1)) == []
+
+
+def test_new_topics_and_partitions_are_read_too(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debezium makes a topic with a table's first row, and an administrator may give one more partitions."""
+    monkeypatch.setattr("connectors.kafka_log._LOOK", 0.2)
+    topics.create(pos_shop_lines=0)
+    with closing(topics.log(bootstrapped=True)) as log:
+        topics.end("7:9", lines=1)
+        assert log.read(1_000, 0.3) is None
+        topics.make(LINES, 1)
+        topics.row(LINES, 1, 0, "7:1")
+        assert rows_of(batch_of(log)) == [(LINES, 1)]
+
+
+def test_partitions_that_are_added_are_read_from_their_beginning(
+    topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the time before they were found is lost."""
+    monkeypatch.setattr("connectors.kafka_log._LOOK", 0.2)
+    with closing(topics.log(bootstrapped=True)) as log:
+        topics.grow(BILLS, 3)
+        topics.row(BILLS, 1, 2, "7:1")
+        topics.end("7:9", bills=1)
+        assert rows_of(batch_of(log)) == [(BILLS, 1)]
+
+
+def test_the_group_shows_how_far_it_is(topics: Topics) -> None:
+    """Ordinary tools show the lag, as the positions are committed to the consumer group, too."""
+    with closing(topics.log(bootstrapped=True)) as log:
+        topics.row(BILLS, 1, 0, "7:1")
+        topics.end("7:9", bills=1)
+        log.acknowledge(batch_of(log).positions)
+    place = TopicPartition(BILLS, 0)
+    with closing(Consumer({"bootstrap.servers": topics.kafka.bootstrap, "group.id": "ringup-test"})) as tool:
+        assert tool.committed([place], timeout=10)[0].offset == 1
+
+
+def test_a_position_ahead_of_the_topic_is_refused(topics: Topics) -> None:
+    """Another cluster, or a topic that was made anew: going on would skip what comes."""
+    with pytest.raises(LogError, match=r"up to offset 7, but it ends at offset -1") as caught:
+        topics.log({(BILLS, 0): 7})
+    assert caught.value.where == topics.kafka.bootstrap
+    topics.delete(BILLS)
+    with pytest.raises(LogError, match="there is no such topic"):
+        topics.log({(BILLS, 0): 7})
+
+
+def test_a_position_that_retention_has_overtaken_is_refused(topics: Topics) -> None:
+    """Never a silent gap: neither at the start nor while it runs."""
+    for number in range(3):
+        topics.row(BILLS, number, 0, f"{number}:1")
+        topics.end(f"{number}:9", bills=1)
+    topics.admin.delete_records([TopicPartition(BILLS, 0, 2)])[TopicPartition(BILLS, 0)].result()
+    with pytest.raises(LogError, match="removed by retention: the topic begins at offset 2") as caught:
+        topics.log({(BILLS, 0): 0}, bootstrapped=True)
+    assert "let topics keep records for longer" in caught.value.mend
+
+
+def test_a_topic_that_is_deleted_meanwhile_stops_the_reader(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not taken for a quiet one."""
+    monkeypatch.setattr("connectors.kafka_log._LOOK", 0.2)
+    with closing(topics.log(bootstrapped=True)) as log:
+        topics.row(BILLS, 1, 0, "7:1")
+        topics.end("7:9", bills=1)
+        batch_of(log)
+        topics.delete(BILLS)
+        with pytest.raises(LogError, match=r"pos\.shop\.bills: the topic is not there any more"):
+            wait_for(lambda: log.read(1_000, 0.2) is not None)
+
+
+def test_transactions_need_one_partition(topics: Topics) -> None:
+    """In two partitions their ENDs have no order."""
+    topics.create(pos_transaction=2)
+    with pytest.raises(LogError, match=f"the topic {MARKS} has 2 partitions") as caught:
+        topics.log()
+    assert "one partition" in caught.value.mend
+
+
+def test_a_broker_that_restarts_is_waited_for(topics: Topics) -> None:
+    """kill -9 of the broker: reading goes on when it is back, and nothing is lost or comes twice."""
+    with closing(topics.log(bootstrapped=True)) as log:
+        topics.row(BILLS, 1, 0, "7:1")
+        topics.end("7:9", bills=1)
+        assert rows_of(batch_of(log)) == [(BILLS, 1)]
+        topics.kafka.kill()
+        assert log.read(1_000, 0.3) is None
+        topics.kafka.start()
+        topics.row(BILLS, 2, 0, "8:1")
+        topics.end("8:9", bills=1)
+        assert rows_of(batch_of(log, 60)) == [(BILLS, 2)]
+
+
+def test_half_a_transaction_waits_while_the_broker_is_away(topics: Topics) -> None:
+    """The rest cannot come then: that is no reason to give out the half."""
+    with closing(topics.log(bootstrapped=True, wait=1.0)) as log:
+        topics.row(BILLS, 1, 0, "7:1")
+        wait_for(lambda: log.read(1_000, 0.05) is None and log.lag() == 1, 10)
+        topics.kafka.kill()
+        assert log.read(1_000, 4.0) is None
+        topics.kafka.start()
+        topics.row(LINES, 2, 0, "7:2")
+        topics.end("7:9", bills=1, lines=1)
+        batch = batch_of(log, 60)
+        assert (sorted(rows_of(batch)), batch.torn) == ([(BILLS, 1), (LINES, 2)], 0)
+
+
+def test_a_transaction_without_its_rest_does_not_hold_up_a_busy_source(topics: Topics) -> None:
+    """Though something comes all the time, and the reader is never idle."""
+    with closing(topics.log(bootstrapped=True, wait=0.5)) as log:
+        topics.row(BILLS, 0, 0, "0:1")
+        topics.end("0:9", bills=1, lines=1)
+        seen: list[tuple[str, int]] = []
+        torn, number, until = 0, 0, time.monotonic() + 20
+        while not torn and time.monotonic() < until:
+            number += 1
+            topics.row(BILLS, number, 0, f"{number}:1")
+            topics.end(f"{number}:9", bills=1)
+            batch = log.read(1_000, 0.05)
+            seen += rows_of(batch)
+            torn += batch.torn if batch is not None else 0
+        assert torn
+        assert seen[:2] == [(BILLS, 0), (BILLS, 1)]
+
+
+def test_a_broker_that_dies_at_the_start_is_waited_for(topics: Topics) -> None:
+    """It answered a moment ago, so its address is right."""
+    topics.row(BILLS, 1, 0, "7:1")
+    topics.end("7:9", bills=1)
+    settings = {"bootstrap.servers": topics.kafka.bootstrap, "group.id": "ringup-test"}
+    with closing(KafkaLog(settings, ["pos"], [BILLS, LINES], bootstrapped=True)) as log:
+        log.cluster()
+        topics.kafka.kill()
+        with ThreadPoolExecutor(1) as thread:
+            back = thread.submit(topics.kafka.start)
+            log.seek({(MARKS, 0): 0})
+            back.result()
+        assert rows_of(batch_of(log, 60)) == [(BILLS, 1)]
+
+
+def test_a_broker_that_dies_when_the_snapshot_ends_is_asked_again(
+    topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How far the snapshot reaches is asked of the cluster, and no answer is no reason to give up."""
+    failures = [Unanswered("no Kafka broker answers", mend="start it")] * 2
+    ends = KafkaClient.ends
+
+    def answer(client: KafkaClient, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        if failures:
+            raise failures.pop()
+        return ends(client, partitions)
+
+    monkeypatch.setattr(KafkaClient, "ends", answer)
+    topics.row(BILLS, 1)
+    topics.notice()
+    with closing(topics.log()) as log:
+        seen: list[tuple[str, int]] = []
+        until = time.monotonic() + 30
+        while not log.bootstrapped and time.monotonic() < until:
+            seen += rows_of(log.read(1_000, 0.1))
+        assert (seen, failures) == ([(BILLS, 1)], [])
+
+
+def test_a_cluster_that_does_not_answer_is_told(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its address and what to look at."""
+    monkeypatch.setattr("connectors.kafka_client._ANSWER", 0.5)
+    log = KafkaLog({"bootstrap.servers": "127.0.0.1:1", "group.id": "ringup-test"}, ["pos"], [BILLS])
+    with pytest.raises(LogError, match="no Kafka broker answers") as caught:
+        log.seek({})
+    assert caught.value.where == "127.0.0.1:1"

@@ -1,0 +1,106 @@
+"""Topics as Debezium writes them, produced by hand into a real broker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: ignore[attr-defined]
+
+from connectors.kafka_log import KafkaLog
+from connectors.log import Batch, Partition
+from ringup.local_kafka import LocalKafka
+
+BILLS, LINES, MARKS, NOTICES = "pos.shop.bills", "pos.shop.lines", "pos.transaction", "pos.notifications"
+
+
+class Topics:
+    """The topics of one source, `pos`, with two tables."""
+
+    def __init__(self, kafka: LocalKafka) -> None:
+        self.kafka = kafka
+        self.admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+        self._producer = Producer({"bootstrap.servers": kafka.bootstrap, "enable.idempotence": True, "linger.ms": 0})
+
+    def create(self, **partitions: int) -> None:
+        """Make the topics anew, none of them holding anything: two partitions for each table unless told otherwise."""
+        counts = {BILLS: 2, LINES: 2, MARKS: 1, NOTICES: 1} | {n.replace("_", "."): c for n, c in partitions.items()}
+        self.delete(*counts)
+        for name, count in counts.items():
+            if count:
+                self.make(name, count)
+
+    def make(self, name: str, partitions: int) -> None:
+        """Make one topic."""
+        for done in self.admin.create_topics([NewTopic(name, partitions, 1)], operation_timeout=10).values():
+            done.result()
+
+    def delete(self, *names: str) -> None:
+        """Remove those that are there, and wait until the broker has."""
+        there = self.admin.list_topics(timeout=10).topics
+        if known := [name for name in names if name in there]:
+            for done in self.admin.delete_topics(known, operation_timeout=10).values():
+                done.result()
+
+    def grow(self, name: str, partitions: int) -> None:
+        """Give a topic more partitions."""
+        for done in self.admin.create_partitions([NewPartitions(name, partitions)], operation_timeout=10).values():
+            done.result()
+
+    def put(self, topic: str, value: str | None, partition: int = 0, key: str | None = None) -> None:
+        """Append a record, durably."""
+        failed: list[object] = []
+        self._producer.produce(
+            topic, value, key, partition, on_delivery=lambda error, _: failed.append(error) if error else None
+        )
+        assert self._producer.flush(30) == 0
+        assert not failed, failed
+
+    def row(self, topic: str, number: int, partition: int = 0, transaction: str | None = None) -> None:
+        """A created row of a transaction; without one, a row of a snapshot."""
+        self.put(topic, change(number, transaction), partition, json.dumps({"id": number}))
+
+    def end(self, transaction: str, **counts: int) -> None:
+        """BEGIN and END of a transaction that changed so many rows of each table."""
+        tables = [{"data_collection": f"shop.{name}", "event_count": count} for name, count in counts.items()]
+        self.put(
+            MARKS, json.dumps({"status": "BEGIN", "id": transaction, "data_collections": None}, separators=(",", ":"))
+        )
+        self.put(
+            MARKS, json.dumps({"status": "END", "id": transaction, "data_collections": tables}, separators=(",", ":"))
+        )
+
+    def notice(self, kind: str = "COMPLETED") -> None:
+        """The end of the first snapshot."""
+        self.put(NOTICES, json.dumps({"aggregate_type": "Initial Snapshot", "type": kind, "additional_data": {}}))
+
+    def log(
+        self, positions: Mapping[Partition, int] | None = None, *, bootstrapped: bool = False, wait: float = 30.0
+    ) -> KafkaLog:
+        """A reader of them."""
+        settings = {"bootstrap.servers": self.kafka.bootstrap, "group.id": "ringup-test"}
+        log = KafkaLog(settings, ["pos"], [BILLS, LINES], wait, bootstrapped=bootstrapped)
+        log.seek(positions or {})
+        return log
+
+
+def change(number: int, transaction: str | None) -> str:
+    """A created row as Debezium writes it, or one that a snapshot read."""
+    envelope = {
+        "before": None,
+        "after": {"id": number},
+        "source": {"lsn": number, "ts_us": number},
+        "transaction": transaction and {"id": transaction, "total_order": number, "data_collection_order": 1},
+        "op": "c" if transaction else "r",
+        "ts_ms": 1,
+    }
+    return json.dumps(envelope, separators=(",", ":"))
+
+
+def rows_of(batch: Batch | None) -> list[tuple[str, int]]:
+    """Which rows of which topics a batch brings, tombstones left out."""
+    if batch is None:
+        return []
+    pairs = zip(batch.records["topic"].to_pylist(), batch.records["value"].to_pylist(), strict=True)
+    return [(topic, json.loads(value)["after"]["id"]) for topic, value in pairs if value is not None]

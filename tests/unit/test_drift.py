@@ -1,0 +1,41 @@
+"""What Kafka Connect should run, and how far that is from what it runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from connectors.drift import desired, shown, step
+from connectors.sources import load_sources
+from ringup.reference import reference_folder
+
+
+def test_secrets_stay_references() -> None:
+    """Connect resolves them itself; what ringup relies on is set beside them."""
+    sources = {source.name: source for source in load_sources(reference_folder() / "connectors" / "sources")}
+    wanted = desired(sources["pos"])
+    assert wanted["database.password"] == "${env:POS_PASSWORD}"
+    assert wanted["provide.transaction.metadata"] == "true"
+    assert wanted["topic.creation.default.partitions"] == "1"
+
+
+def test_a_step_names_what_changes() -> None:
+    """A setting that is gone, new or another one; nothing where all is as it should be."""
+    assert step("pos", {"a": "1"}, None).kind == "create"
+    assert step("pos", {"a": "1"}, {"a": "1"}).kind == "nothing"
+    found = step("pos", {"a": "1", "b": "2"}, {"a": "9", "c": "3"})
+    assert (found.kind, found.changes) == ("change", {"a": ("9", "1"), "b": (None, "2"), "c": ("3", None)})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "seen"),
+    [
+        ("database.password", "hunter2", "****"),
+        ("database.password", "${env:POS_PASSWORD}", "${env:POS_PASSWORD}"),
+        ("producer.override.sasl.jaas.config", "x password=y", "****"),
+        ("poll.interval.ms", "5", "5"),
+        ("database.password", None, None),
+    ],
+)
+def test_a_secret_that_is_written_out_is_not_shown(key: str, value: str | None, seen: str | None) -> None:
+    """A reference may be seen."""
+    assert shown(key, value) == seen
