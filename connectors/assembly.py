@@ -21,18 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from connectors.chunk import Ints, ints
-from connectors.log import Partition, Positions
-
-ARRIVED = pa.schema(
-    [
-        ("topic", pa.string()),
-        ("partition", pa.int32()),
-        ("offset", pa.int64()),
-        ("key", pa.string()),
-        ("value", pa.string()),
-    ]
-)
-"""Columns of the changes of one source, in the order in which they arrived."""
+from connectors.log import RECORDS, Partition, Positions
 
 _TRANSACTION = r'"transaction":\{"id":"(?P<id>[^"]*)","total_order":(?P<number>[0-9]+)'
 _SETTLED = 10_000
@@ -56,13 +45,15 @@ class _End:
 class Assembly:
     """The changes of one source on their way into whole transactions. `topics` maps its tables to topics that are read.
 
+    Changes have the columns of `RECORDS`, in the order in which they arrived.
+
     Where a transaction does not become complete within `wait` seconds after all was read, what there is of it is given
     out, and counted as torn: a source must not be held up for ever.
     """
 
     topics: Mapping[str, str]
     wait: float
-    held: pa.Table = field(default_factory=lambda: _arranged(ARRIVED.empty_table()).drop_columns("number"))
+    held: pa.Table = field(default_factory=lambda: _arranged(RECORDS.empty_table()).drop_columns("number"))
     _ends: list[_End] = field(default_factory=list)
     _came: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     _settled: dict[str, None] = field(default_factory=dict)
@@ -142,7 +133,7 @@ class Assembly:
         """Take out of what is held: what belongs to no transaction or a settled one, then the complete ones."""
         self._settle(complete)
         if not self.held.num_rows:
-            return self.held.select(ARRIVED.names)
+            return self.held.select(RECORDS.names)
         owners = self.held.column("transaction").combine_chunks().dictionary_encode()
         names = owners.dictionary.to_pylist()
         of = [complete.get(n, -1 if n == _NONE or n in self._settled else len(complete)) for n in names]
@@ -150,10 +141,10 @@ class Assembly:
         ranks = _after_those_before(ranks, self.held)
         going = np.flatnonzero(ranks < len(complete))
         if not going.size:
-            return self.held.slice(0, 0).select(ARRIVED.names)
+            return self.held.slice(0, 0).select(RECORDS.names)
         given = self.held.take(pa.array(going[np.argsort(ranks[going], kind="stable")]))
         self.held = self.held.filter(pa.array(ranks >= len(complete))).combine_chunks()
-        return given.select(ARRIVED.names)
+        return given.select(RECORDS.names)
 
     def _settle(self, transactions: Iterable[str]) -> None:
         """They are given out; remember them for a while."""
@@ -161,8 +152,8 @@ class Assembly:
             self._settled[name] = None
             for topic in self.topics.values():
                 self._came.pop((name, topic), None)
-        for name in list(self._settled)[: max(0, len(self._settled) - _SETTLED)]:
-            del self._settled[name]
+        while len(self._settled) > _SETTLED:
+            del self._settled[next(iter(self._settled))]
 
 
 def _after_those_before(ranks: Ints, rows: pa.Table) -> Ints:

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from connectors.chunk import CHUNK, EMPTY, ints, value
 from connectors.embedded_writer import EmbeddedLogWriter, connect
 from connectors.log import RECORDS, Batch, Partition, Positions
-from connectors.snapshots import Snapshots, were_read
+from connectors.snapshots import Snapshots, apart
 from connectors.topics import DATA, NOTIFICATION, kind_of, source_of
 from connectors.transactions import Transactions
 from ringup.errors import LogError
@@ -177,14 +176,13 @@ class EmbeddedLog:
 
     def _given(self, chunk: pa.Table, snapshot: bool, torn: int = 0) -> Batch:
         """What is given out. A snapshot in the middle of a transaction is a batch of its own, before it."""
-        read = were_read(chunk.column("value")) if self._snapshots.later and not snapshot else None
-        if read is None or not pc.any(read).as_py():
-            return self._batch(chunk, snapshot, torn)
-        if pc.all(read).as_py():
-            return self._batch(chunk, snapshot=True, torn=torn)
+        parts = apart(chunk) if self._snapshots.later and not snapshot else []
+        if len(parts) < 2:
+            return self._batch(chunk, snapshot or any(read for _, read in parts), torn)
         before = dict(self._taken)  # only both have brought their topics to the end
-        first = self._batch(chunk.filter(read), snapshot=True)
-        self._next = self._batch(chunk.filter(pc.invert(read)), snapshot=False, torn=torn)
+        (read, _), (news, _) = parts
+        first = self._batch(read, snapshot=True)
+        self._next = self._batch(news, snapshot=False, torn=torn)
         return replace(first, positions=before)
 
     def _fetch(self, limit: int) -> bool:

@@ -102,18 +102,17 @@ class KafkaClient:
             self._check(partition, offset, there=partition in there)
         self._consumer.assign([self._place(partition, positions) for partition in there])
 
-    def find(self) -> bool:
-        """Look for partitions that are new, and read them from their beginning; whether there were any."""
+    def find(self) -> None:
+        """Look for partitions that are new, and read them from their beginning."""
         try:
             there = self.partitions(_LOOK)
             fresh = [partition for partition in there if partition not in self.assigned]
         except Unanswered as error:
             log.warning("%s", error)
-            return False
+            return
         if fresh:
             self._consumer.incremental_assign([self._place(partition, {}) for partition in fresh])
             log.info("reading %s, too", ", ".join(f"{topic}[{number}]" for topic, number in fresh))
-        return bool(fresh)
 
     def ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """The offset that the next record of each partition will have. Raises Unanswered, soon."""

@@ -10,13 +10,12 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from connectors.assembly import ARRIVED, Assembly
+from connectors.assembly import Assembly
 from connectors.kafka_client import KafkaClient
 from connectors.kafka_errors import Unanswered
 from connectors.log import RECORDS, Batch, Partition, Positions
-from connectors.snapshots import were_read
+from connectors.snapshots import apart, ends_the_first
 from connectors.topics import NOTIFICATION, TRANSACTION, kind_of, source_of
 
 log = logging.getLogger("ringup.kafka")
@@ -181,9 +180,7 @@ class KafkaLog:
         """Make batches of changes: what a snapshot read apart from what just happened."""
         if not changes.num_rows and not torn:
             return
-        read = pa.array([True] * changes.num_rows) if not self._complete else were_read(changes.column("value"))
-        parts = [(changes.filter(read), True), (changes.filter(pc.invert(read)), False)]
-        parts = [(part, snapshot) for part, snapshot in parts if part.num_rows]
+        parts = apart(changes) if self._complete else [(changes, True)] * bool(changes.num_rows)
         before = dict(self._taken)
         last = changes.group_by(["topic", "partition"]).aggregate([("offset", "max")])
         for topic, number, offset in zip(
@@ -195,11 +192,10 @@ class KafkaLog:
         for number, (part, snapshot) in enumerate(parts, start=1):
             # Both parts are of the same partitions: only the last one has brought them to their end.
             positions = dict(self._taken) if number == len(parts) else before
-            self._ready.append(Batch(part.cast(RECORDS), positions, snapshot, torn if number == 1 else 0))
+            self._ready.append(Batch(part, positions, snapshot, torn if number == 1 else 0))
 
     def _note(self, source: str, notice: bytes) -> None:
-        words = orjson.loads(notice)
-        if words["aggregate_type"] == "Initial Snapshot" and words["type"] in ("COMPLETED", "SKIPPED"):
+        if ends_the_first(orjson.loads(notice)):
             self._ended.add(source)
 
     def _complete_snapshots(self) -> None:
@@ -221,7 +217,7 @@ class KafkaLog:
 
 def _table(rows: list[tuple[Any, ...]]) -> pa.Table:
     if not rows:
-        return ARRIVED.empty_table()
+        return RECORDS.empty_table()
     topics, partitions, offsets, keys, values = zip(*rows, strict=True)
     texts = [pa.array(column, pa.binary()).cast(pa.string()) for column in (keys, values)]
-    return pa.table([pa.array(topics), pa.array(partitions, pa.int32()), pa.array(offsets), *texts], schema=ARRIVED)
+    return pa.table([pa.array(topics), pa.array(partitions, pa.int32()), pa.array(offsets), *texts], schema=RECORDS)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import orjson
@@ -19,6 +20,18 @@ _READ = r'"op":"r"(,"ts_[mun]s":[0-9]+)*\}$'
 def were_read(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """Which changes are rows that a snapshot read."""
     return pc.fill_null(pc.match_substring_regex(values, _READ), False)
+
+
+def apart(changes: pa.Table) -> list[tuple[pa.Table, bool]]:
+    """The rows that a snapshot read, and then the other changes; what there is none of is left out."""
+    read = were_read(changes.column("value"))
+    parts = ((changes.filter(read), True), (changes.filter(pc.invert(read)), False))
+    return [(part, snapshot) for part, snapshot in parts if part.num_rows]
+
+
+def ends_the_first(words: Mapping[str, Any]) -> bool:
+    """Whether a notification says that a source's first snapshot is complete, be it that it was so before."""
+    return words["aggregate_type"] == "Initial Snapshot" and words["type"] in ("COMPLETED", "SKIPPED")
 
 
 class Snapshots:
@@ -55,7 +68,7 @@ class Snapshots:
             self.later = self.complete_at is not None
         if words["type"] == "COMPLETED":
             self.finished.add(source)
-        if words["aggregate_type"] == "Initial Snapshot" and words["type"] in ("COMPLETED", "SKIPPED"):
+        if ends_the_first(words):
             self._complete.add(source)
         if self.complete_at is None and self._complete >= self._expected:
             self.complete_at = seq

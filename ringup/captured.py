@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+from connectors import topics
 from connectors.postgres import includes
 from connectors.sources import Source
 from ringup.errors import ProjectError
@@ -13,7 +14,8 @@ from transforms.project import Table
 
 def source_of(table: Table, sources: Sequence[Source]) -> Source:
     """The source that writes a table's topic; `check_captured` has seen that there is one."""
-    return next(source for source in sources if table.topic.startswith(f"{source.prefix}."))
+    by_prefix = {source.prefix: source for source in sources}
+    return by_prefix[topics.source_of(table.topic, by_prefix)]
 
 
 def declared_columns(tables: Iterable[Table], sources: Sequence[Source]) -> dict[str, dict[str, list[str]]]:

@@ -127,27 +127,25 @@ _WORDS = {
 
 def _meaning(model: type[BaseModel], path: Sequence[str | int]) -> str:
     """The mend for a wrong value: what the field is for."""
-    try:
-        for name in path[:-1]:
-            inner = model.model_fields[str(name)].annotation
-            assert isinstance(inner, type)
-            assert issubclass(inner, BaseModel)
-            model = inner
-        meaning = model.model_fields[str(path[-1])].description
-    except (AssertionError, KeyError, IndexError):
-        meaning = None
+    field = _model_at(model, path[:-1]).model_fields.get(str(path[-1])) if path else None
+    meaning = field.description if field is not None else None
     return " ".join(meaning.split()) if meaning else "See docs/configuration.md of ringup."
 
 
 def _fields(model: type[BaseModel], path: Iterable[str | int]) -> list[str]:
     """The names of the fields of the model that `path` leads to."""
+    return list(_model_at(model, path).model_fields)
+
+
+def _model_at(model: type[BaseModel], path: Iterable[str | int]) -> type[BaseModel]:
+    """The model that `path` leads to, or the last one on the way."""
     for name in path:
         inner = model.model_fields[str(name)].annotation
         inner = next((kind for kind in get_args(inner) if kind is not type(None)), inner)
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             break
         model = inner
-    return list(model.model_fields)
+    return model
 
 
 def _syntax_error(path: Path, error: yaml.YAMLError) -> ConfigError:

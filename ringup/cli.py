@@ -8,7 +8,6 @@ import re
 import shlex
 import sys
 import traceback
-from argparse import ArgumentParser
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -21,9 +20,8 @@ from ringup import __version__
 from ringup.config import load_config
 from ringup.connectors_cli import app as connectors_app
 from ringup.errors import RingupError
+from ringup.options import DIFFERS, Json, Project
 
-DIFFERS = 1
-"""Exit status: the answer is no. Rows differ, nobody has this id, or the demo missed a message."""
 MISTAKE = 3
 """Exit status: something that a person can mend; 2 is a wrong command line."""
 FAULT = 4
@@ -39,9 +37,6 @@ app = typer.Typer(
     help="From the till to the customer in under a second.",
     epilog="See it work: `ringup demo`. Start a project of your own: `ringup init my-shop`.",
 )
-
-Project = Annotated[Path, typer.Option("--project", "-p", help="The folder that ringup.yml stands in, or that file.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 @app.command(
@@ -194,6 +189,8 @@ def _fail(error: RingupError, status: int) -> NoReturn:
 
 def _here(mend: str, args: Sequence[str]) -> str:
     """The commands of a mend as they are to be typed here: with the project that was named."""
+    from argparse import ArgumentParser
+
     options = ArgumentParser(add_help=False, allow_abbrev=False)
     options.add_argument("-p", "--project")
     project = options.parse_known_args(args)[0].project

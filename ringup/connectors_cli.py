@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-DIFFERS = 1
+from ringup.options import DIFFERS, Json, Project
+
+if TYPE_CHECKING:
+    from connectors.connect import Connect
 
 app = typer.Typer(
     name="connectors",
@@ -18,8 +22,6 @@ app = typer.Typer(
     epilog="See what would change: `ringup connectors plan`. Do it: `ringup connectors apply`.",
 )
 
-Project = Annotated[Path, typer.Option("--project", "-p", help="The folder that ringup.yml stands in, or that file.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Names = Annotated[list[str] | None, typer.Argument(help="Connectors; without a name, all of the project's.")]
 
 
@@ -63,23 +65,13 @@ def status(names: Names = None, project: Project = Path(), as_json: Json = False
 @app.command(epilog="`ringup connectors pause pos`")
 def pause(names: Names = None, project: Project = Path()) -> None:
     """Let connectors rest; they keep their place."""
-    from ringup.connecting import Connecting
-
-    chosen = Connecting(project, names)
-    for source in chosen.sources:
-        chosen.connect.pause(source.name)
-        typer.echo(f"{source.name}: paused")
+    _each(project, names, "paused", lambda connect, name: connect.pause(name))
 
 
 @app.command(epilog="`ringup connectors resume pos`")
 def resume(names: Names = None, project: Project = Path()) -> None:
     """Let paused connectors go on."""
-    from ringup.connecting import Connecting
-
-    chosen = Connecting(project, names)
-    for source in chosen.sources:
-        chosen.connect.resume(source.name)
-        typer.echo(f"{source.name}: resumed")
+    _each(project, names, "resumed", lambda connect, name: connect.resume(name))
 
 
 @app.command(epilog="`ringup connectors restart --only-failed`")
@@ -89,12 +81,7 @@ def restart(
     only_failed: Annotated[bool, typer.Option("--only-failed", help="Leave alone what runs.")] = False,
 ) -> None:
     """Start connectors and their tasks again, after what made them fail was mended."""
-    from ringup.connecting import Connecting
-
-    chosen = Connecting(project, names)
-    for source in chosen.sources:
-        chosen.connect.restart(source.name, only_failed=only_failed)
-        typer.echo(f"{source.name}: restarted")
+    _each(project, names, "restarted", lambda connect, name: connect.restart(name, only_failed=only_failed))
 
 
 @app.command(epilog="`ringup connectors delete pos`")
@@ -102,9 +89,13 @@ def delete(
     names: Annotated[list[str], typer.Argument(help="Connectors of the project.")], project: Project = Path()
 ) -> None:
     """Remove connectors. Their topics, their offsets and the replication slots in the databases stay."""
+    _each(project, names, "deleted", lambda connect, name: connect.delete(name))
+
+
+def _each(project: Path, names: list[str] | None, done: str, act: Callable[[Connect, str], None]) -> None:
     from ringup.connecting import Connecting
 
     chosen = Connecting(project, names)
     for source in chosen.sources:
-        chosen.connect.delete(source.name)
-        typer.echo(f"{source.name}: deleted")
+        act(chosen.connect, source.name)
+        typer.echo(f"{source.name}: {done}")

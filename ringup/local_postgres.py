@@ -12,7 +12,6 @@ import socket
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, Self
 
 import psutil
@@ -20,10 +19,11 @@ import psycopg
 from psycopg import sql
 
 from ringup.errors import SourceError
+from ringup.local_server import HOST, Guard, free_port, kill_family
+from ringup.started import Started
 
-_HOST = "127.0.0.1"
 _SETTINGS: Mapping[str, str] = {
-    "listen_addresses": _HOST,
+    "listen_addresses": HOST,
     "unix_socket_directories": "",
     "wal_level": "logical",
     "max_wal_senders": "16",
@@ -33,7 +33,7 @@ _SETTINGS: Mapping[str, str] = {
 }
 
 
-class LocalPostgres:
+class LocalPostgres(Started):
     """A PostgreSQL server in `folder`, reachable on the loopback interface only.
 
     The folder is filled on the first start; later starts carry on with what is there. The server stops when the
@@ -47,7 +47,7 @@ class LocalPostgres:
         self.folder = folder.absolute()
         self.settings = {**_SETTINGS, **(settings or {})}
         self._port = port
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._guard: Guard | None = None
 
     @property
     def port(self) -> int:
@@ -63,14 +63,14 @@ class LocalPostgres:
 
     def dsn(self, database: str = "postgres") -> str:
         """The connection string of one database."""
-        return f"postgresql://{self.user}:{self.password}@{_HOST}:{self.port}/{database}"
+        return f"postgresql://{self.user}:{self.password}@{HOST}:{self.port}/{database}"
 
     def start(self) -> Self:
         """Start the server and wait until it answers; SourceError when the port is taken or the server will not."""
         self._initialise()
         if self._pg_ctl("status"):  # left by a parent that was killed, and about to stop
             self._pg_ctl("stop", "-w", "-m", "fast")
-        self._port = self._port or _free_port()
+        self._port = self._port or free_port()
         _refuse_taken(self._port)
         options = {**self.settings, "port": str(self._port)}
         words = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in options.items())
@@ -92,27 +92,13 @@ class LocalPostgres:
     def kill(self) -> None:
         """Kill the server and all its children at once, as a crash would."""
         postmaster = psutil.Process(int((self._data / "postmaster.pid").read_text().split("\n", 1)[0]))
-        family = [postmaster, *postmaster.children(recursive=True)]
-        for process in family:
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
-        psutil.wait_procs(family)
+        kill_family(postmaster)
 
     def create_database(self, name: str) -> None:
         """Create a database unless it is there."""
         with psycopg.connect(self.dsn(), autocommit=True) as connection:
             if connection.execute("select from pg_database where datname = %s", [name]).fetchone() is None:
                 connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def _data(self) -> Path:
@@ -154,21 +140,13 @@ class LocalPostgres:
         quiet = subprocess.DEVNULL
         return subprocess.call(command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True) == 0
 
-    def _watch(self) -> subprocess.Popen[bytes]:
-        """A child that waits for the end of its input, that is of this process, and then stops the server."""
-        stop = _unprivileged([str(_binaries() / "pg_ctl"), "stop", "-D", str(self._data), "-m", "fast"])
-        return subprocess.Popen(
-            ["sh", "-c", 'cat >/dev/null; exec "$@" >/dev/null 2>&1', "guard", *stop],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-        )
+    def _watch(self) -> Guard:
+        return Guard(_unprivileged([str(_binaries() / "pg_ctl"), "stop", "-D", str(self._data), "-m", "fast"]))
 
     def _dismiss_guard(self) -> None:
         guard, self._guard = self._guard, None
-        if guard is not None and guard.stdin is not None:
-            guard.kill()
-            guard.wait()
-            guard.stdin.close()
+        if guard is not None:
+            guard.dismiss()
 
 
 def _binaries() -> Path:
@@ -195,17 +173,11 @@ def _give_away(*paths: Path) -> None:
             os.chown(path, user.pw_uid, user.pw_gid)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        return int(probe.getsockname()[1])
-
-
 def _refuse_taken(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((_HOST, port))
+            probe.bind((HOST, port))
         except OSError as error:
             raise SourceError(
                 f"port {port} is taken by another program",

@@ -34,13 +34,40 @@ def listens(port: int) -> bool:
         return False
 
 
+class Guard:
+    """A child that waits for the end of its input, that is of this process, even by SIGKILL; then it runs `command`."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._process = subprocess.Popen(
+            ["sh", "-c", 'cat >/dev/null; exec "$@" >/dev/null 2>&1', "guard", *command],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def dismiss(self) -> None:
+        """It is not needed any more."""
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+
+def kill_family(parent: psutil.Process) -> None:
+    """Kill a process and all its children at once, as a crash would, and wait until they are gone."""
+    family = [parent, *parent.children(recursive=True)]
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(family)
+
+
 class LocalServer:
     """One server process. It stops when the process that started it ends, even by SIGKILL; its words go to `log`."""
 
     def __init__(self, name: str, log: Path) -> None:
         self.name, self.log = name, log
         self._process: subprocess.Popen[bytes] | None = None
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._guard: Guard | None = None
 
     @property
     def pid(self) -> int | None:
@@ -67,12 +94,7 @@ class LocalServer:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        # A child that waits for the end of its input, that is of this process.
-        self._guard = subprocess.Popen(
-            ["sh", "-c", 'cat >/dev/null; kill "$1" 2>/dev/null', "guard", str(self._process.pid)],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-        )
+        self._guard = Guard(["kill", str(self._process.pid)])
         until = time.monotonic() + patience
         while not ready():
             if self.pid is None or time.monotonic() > until:
@@ -91,18 +113,11 @@ class LocalServer:
     def kill(self) -> None:
         """Kill it at once, as a crash would, with all its children."""
         guard, self._guard = self._guard, None
-        if guard is not None and guard.stdin is not None:
-            guard.kill()
-            guard.wait()
-            guard.stdin.close()
+        if guard is not None:
+            guard.dismiss()
         if self._process is None:
             return
-        if self.pid is not None:
-            family = [*psutil.Process(self._process.pid).children(recursive=True), psutil.Process(self._process.pid)]
-            for process in family:
-                try:
-                    process.kill()
-                except psutil.NoSuchProcess:
-                    continue
+        with suppress(psutil.NoSuchProcess):
+            kill_family(psutil.Process(self._process.pid))
         self._process.wait()
         self._process = None

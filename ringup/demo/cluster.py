@@ -7,15 +7,15 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from ringup.errors import CaptureError
 from ringup.local_connect import LocalConnect
 from ringup.local_kafka import LocalKafka
+from ringup.started import Started
 
 
-class DemoKafka:
+class DemoKafka(Started):
     """The two servers in the demo's folder. `environ` has what the connectors refer to."""
 
     def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
@@ -37,14 +37,6 @@ class DemoKafka:
         """Stop both, the worker first."""
         self.worker.stop()
         self.broker.stop()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def apply(self, project: Path, environ: Mapping[str, str]) -> None:
         """Prepare the databases and create the connectors, as a user would."""

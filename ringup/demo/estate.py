@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -18,6 +17,7 @@ from ringup.demo.contacts import contacts
 from ringup.demo.year import Year
 from ringup.errors import ConfigError
 from ringup.local_postgres import LocalPostgres
+from ringup.started import Started
 
 Progress = Callable[[str, int, int], None]
 """Told a table's name, how many rows are loaded by now, and how many will be."""
@@ -43,7 +43,7 @@ class Past:
     fresh: bool
 
 
-class DemoEstate:
+class DemoEstate(Started):
     """The databases of the demo in `folder`, for the demo, integration tests and benchmarks.
 
     with DemoEstate(tmp_path, past_days=2) as estate:
@@ -72,14 +72,6 @@ class DemoEstate:
     def stop(self) -> None:
         """Stop the server."""
         self.postgres.stop()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def dsn(self, database: str) -> str:
         """How to connect to `pos` or `crm`."""

@@ -10,13 +10,13 @@ from base64 import b64encode
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from ringup.demo.inbox import Inbox, Message
+from ringup.started import Started
 
 
 def make_secret() -> str:
@@ -24,7 +24,7 @@ def make_secret() -> str:
     return "whsec_" + b64encode(secrets.token_bytes(32)).decode()
 
 
-class Receiver:
+class Receiver(Started):
     """An HTTP server on the loopback interface, in a thread of its own, that takes Standard Webhooks.
 
     It answers 204 once the message is in the inbox: before that, a crash would lose what the sender believes to be
@@ -62,14 +62,6 @@ class Receiver:
         if self._loop is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopped.set)
             self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     async def _serve(self) -> None:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()

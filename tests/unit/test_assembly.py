@@ -10,7 +10,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.assembly import ARRIVED, Assembly
+from connectors.assembly import Assembly
+from connectors.log import RECORDS
 from tests.kafka_topics import BILLS, LINES, MARKS, change
 
 TABLES = {"shop.bills": BILLS, "shop.lines": LINES}
@@ -48,7 +49,7 @@ def row(place: tuple[str, int], offset: int, value: str | None) -> dict[str, Any
 
 
 def arrived(*rows: dict[str, Any]) -> pa.Table:
-    return pa.Table.from_pylist(list(rows), schema=ARRIVED)
+    return pa.Table.from_pylist(list(rows), schema=RECORDS)
 
 
 @given(transactions, st.lists(st.booleans(), min_size=1, max_size=3), st.data())

@@ -13,7 +13,8 @@ import pytest
 import typer
 
 from ringup import __version__, service
-from ringup.cli import DIFFERS, FAULT, MISTAKE, app, main
+from ringup.cli import FAULT, MISTAKE, app, main
+from ringup.options import DIFFERS
 from tests.house import ROOT
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
