@@ -92,6 +92,15 @@ class Connect:
         connector = said["connector"]
         return ConnectorState(name, connector["state"], _cause(connector.get("trace")), tasks)
 
+    def placed(self, name: str) -> bool:
+        """Whether it has noted a place behind its snapshot, from which it goes on when its worker dies.
+
+        Each source partition has its offset (KIP-875); a snapshot's own is none to go on from, unless it was completed.
+        """
+        known = self._ask("GET", f"/connectors/{quote(name)}/offsets")["offsets"]
+        offsets = [place["offset"] for place in known if place["offset"]]
+        return any("snapshot" not in offset or offset.get("snapshot_completed") for offset in offsets)
+
     def pause(self, name: str) -> None:
         """Let it rest; it keeps its place."""
         self._ask("PUT", f"/connectors/{quote(name)}/pause")

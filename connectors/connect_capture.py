@@ -56,6 +56,7 @@ class ConnectCapture:
             source.name: since_now("starting" if self._connect is not None else "streaming") for source in sources
         }
         self._restarts = {source.name: Restarts() for source in sources}
+        self._placed = set[str]()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="connect", daemon=True)
 
@@ -100,8 +101,15 @@ class ConnectCapture:
             if failed_by_itself(connector) and self._restarts[name].due(time.monotonic()):
                 log.warning("%s failed and is started again: %s", name, connector.failed)
                 self._connect.restart(name, only_failed=True)
-            return state_of(connector)
+            said = state_of(connector)
+            # A worker that dies before it has noted a place reads all tables anew, and nothing fires from a snapshot.
+            if said.state == "streaming" and name not in self._placed:
+                if not self._connect.placed(name):
+                    return since_now("snapshot")
+                self._placed.add(name)
+            return said
         except NotThere:
+            self._placed.discard(name)
             return since_now("missing", "Kafka Connect has no connector of this name", "ringup connectors apply")
         except CaptureError as error:
             return since_now("unknown", str(error), error.mend)

@@ -17,9 +17,6 @@ _CONVERTERS: Mapping[str, str] = {
 _DEFAULTS: Mapping[str, str] = {
     **_CONVERTERS,
     "tasks.max": "1",
-    # The place to go on from is written with the changes. Else it may be behind them, for a minute after the connector
-    # was created even missing: a worker that died then would read everything anew, and what was new is told to nobody.
-    "exactly.once.support": "required",
     # Transactions are in the order of the one partition of their topic; the brokers' default for the rest.
     "topic.creation.default.partitions": "1",
     "topic.creation.default.replication.factor": "-1",

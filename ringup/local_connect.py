@@ -27,7 +27,7 @@ _SETTINGS: Mapping[str, str] = {
     "status.storage.replication.factor": "1",
     "status.storage.partitions": "1",
     "plugin.discovery": "hybrid_warn",
-    "exactly.once.source.support": "enabled",
+    "offset.flush.interval.ms": "1000",
     "connector.client.config.override.policy": "All",
     "config.providers": "env",
     "config.providers.env.class": "org.apache.kafka.common.config.provider.EnvVarConfigProvider",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -21,6 +21,7 @@ class Pretended(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Answers)
         self.state, self.needed, self.restarts = "RUNNING", 1, 0
         self.absent: str | None = None
+        self.offset: dict[str, object] = {"lsn": 1}
 
     @property
     def task(self) -> str:
@@ -31,9 +32,12 @@ class _Answers(BaseHTTPRequestHandler):
     server: Pretended
 
     def do_GET(self) -> None:
-        """The status."""
+        """The status, or the offsets."""
         if self.server.absent is not None:
             self._say({"message": "No status found for connector pos"}, 404, self.server.absent)
+            return
+        if self.path.endswith("/offsets"):
+            self._say({"offsets": [{"partition": {"server": "pos"}, "offset": self.server.offset}]})
             return
         trace = "org.Error: no connection\n\tat org.Somewhere"
         task = {"id": 0, "state": self.server.task, "worker_id": "w", "trace": trace}
@@ -66,6 +70,14 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pretended]:
         thread.join()
 
 
+def eventually(holds: Callable[[], bool]) -> bool:
+    """Whether it comes to hold within ten seconds."""
+    until = time.monotonic() + 10
+    while not holds() and time.monotonic() < until:
+        time.sleep(0.01)
+    return holds()
+
+
 def capture_of(server: Pretended) -> ConnectCapture:
     return ConnectCapture(
         [Source("pos", {"topic.prefix": "pos"}, "pos.json")], f"http://127.0.0.1:{server.server_port}"
@@ -76,9 +88,7 @@ def test_a_task_that_failed_is_started_again(connect: Pretended) -> None:
     """Kafka Connect itself leaves it as it is, for good."""
     capture = capture_of(connect)
     capture.start()
-    until = time.monotonic() + 10
-    while capture.states()["pos"].state != "streaming" and time.monotonic() < until:
-        time.sleep(0.01)
+    assert eventually(lambda: capture.states()["pos"].state == "streaming")
     capture.stop()
     assert (capture.states()["pos"].state, connect.restarts) == ("streaming", 1)
 
@@ -92,6 +102,23 @@ def test_what_somebody_paused_is_left_alone(connect: Pretended) -> None:
     capture.stop()
     assert connect.restarts == 0
     assert "no connection" in (capture.states()["pos"].cause or "")
+
+
+@pytest.mark.parametrize("offset", [{}, {"lsn": 1, "snapshot": "INITIAL", "snapshot_completed": False}])
+def test_a_connector_that_has_noted_no_place_behind_its_snapshot_is_not_followed_yet(
+    connect: Pretended, offset: dict[str, object]
+) -> None:
+    """Were its worker to die, all tables would be read anew, and nothing fires from a snapshot."""
+    connect.needed, connect.offset = 0, offset
+    capture = capture_of(connect)
+    capture.start()
+    assert eventually(lambda: capture.states()["pos"].state == "snapshot")
+    connect.offset = {"lsn": 1}
+    assert eventually(lambda: capture.states()["pos"].state == "streaming")
+    connect.offset = offset  # a later snapshot, asked for by a signal
+    time.sleep(0.2)
+    capture.stop()
+    assert capture.states()["pos"].state == "streaming"
 
 
 @pytest.mark.parametrize(("kind", "state"), [("application/json", "missing"), ("text/html", "unknown")])
