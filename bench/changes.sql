@@ -75,6 +75,6 @@ select topic,
     || ',"source":{"version":"3.6.3.Final","connector":"postgresql","name":"pos","ts_ms":1767225600000,'
     || '"snapshot":"false","db":"pos","sequence":"[\"1000\",\"1000\"]","ts_us":1767225600000000,"schema":"pos",'
     || '"table":"t","txId":' || bill_id || ',"lsn":' || (2000 + bill_id * 8 + n) || ',"xmin":null},"transaction":'
-    || '{"id":"' || bill_id || ':1","total_order":1,"data_collection_order":1},"op":"c","ts_ms":1767225600000}' as value
+    || '{"id":"' || bill_id || ':1","total_order":' || (n + 1) || ',"data_collection_order":1},"op":"c","ts_ms":1767225600000}' as value
 from rows
 order by bill_id, n

@@ -14,9 +14,10 @@ import resource
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 import duckdb
@@ -24,6 +25,8 @@ import duckdb
 from activations.plan import plan
 from connectors.embedded import EmbeddedLog
 from connectors.embedded_writer import EmbeddedLogWriter
+from connectors.log import Log
+from connectors.read_ahead import ReadAhead
 from ringup.engine import Engine
 from ringup.reference import reference_folder
 from transforms.project import load_project
@@ -33,6 +36,9 @@ SQL = dict(part.split("\n", maxsplit=1) for part in (HERE / "changes.sql").read_
 CHANGES_A_BILL = 6
 NOTICE = '{"id":"1","aggregate_type":"Initial Snapshot","type":"COMPLETED","additional_data":{},"timestamp":1}'
 LIMIT = 50_000
+SOURCES = ("crm", "pos")
+PATIENCE = 0.5
+"""Seconds without a record after which a log is at its end."""
 
 
 class Spent:
@@ -52,34 +58,49 @@ class Spent:
         return {stage: round(100 * seconds / whole, 1) for stage, seconds in self.seconds.items()}
 
 
-def write_log(path: Path, profiles: int, changes: int) -> None:
-    """The members and the assortment as a snapshot, then bills of six changes each."""
-    generate = duckdb.connect()
+def records(part: str, profiles: int, changes: int = 0) -> Iterator[list[tuple[str, str]]]:
+    """Topics and values in blocks: of the `snapshot`, members and assortment; or `changes`, bills of six each."""
+    bills = {"first": 1, "last": 1 + changes // CHANGES_A_BILL} if part == "changes" else {}
+    rows = duckdb.connect().execute(SQL[part], {"profiles": profiles, **bills})
+    while block := rows.fetchmany(LIMIT):
+        yield block
+
+
+def notices() -> list[tuple[str, str]]:
+    """Where the first snapshots end."""
+    return [(f"{source}.notifications", NOTICE) for source in SOURCES]
+
+
+def write_log(path: Path, blocks: Iterable[Iterable[tuple[str, str]]]) -> None:
+    """A change log with all of it."""
     with EmbeddedLogWriter(path) as writer:
-        for name in ("snapshot", "changes"):
-            parameters = {"profiles": profiles}
-            if name == "changes":
-                writer.append([("pos.notifications", None, NOTICE), ("crm.notifications", None, NOTICE)])
-                parameters |= {"first": 1, "last": 1 + changes // CHANGES_A_BILL}
-            rows = generate.execute(SQL[name], parameters)
-            while chunk := rows.fetchmany(LIMIT):
-                writer.append([(topic, None, value) for topic, value in chunk])
+        for block in blocks:
+            writer.append([(topic, None, value) for topic, value in block])
 
 
-def measure(profiles: int, changes: int, folder: Path) -> dict[str, object]:
-    """One run over a log of its own."""
-    write_log(folder / "log.db", profiles, changes)
-    log = EmbeddedLog(folder / "log.db", expected=["pos", "crm"])
-    engine = Engine(folder / "live.duckdb", load_project(reference_folder() / "dbt_project", folder / "dbt"))
-    spent, taken, snapshot, messages = Spent(), 0, 0, 0
-    began = time.perf_counter()
-    while (batch := log.read(LIMIT, 0.0)) is not None and batch.snapshot:
-        with engine.warehouse.transaction():
-            engine.apply(batch)
-        snapshot += batch.records.num_rows
+def new_engine(folder: Path) -> Engine:
+    """The reference project, with an empty state."""
+    return Engine(folder / "live.duckdb", load_project(reference_folder() / "dbt_project", folder / "dbt"))
+
+
+def bootstrap(log: Log, engine: Engine) -> dict[str, object]:
+    """Read the snapshot."""
+    rows, began = 0, time.perf_counter()
+    while not log.bootstrapped:
+        if (batch := log.read(LIMIT, PATIENCE)) is not None:
+            with engine.warehouse.transaction():
+                engine.apply(batch)
+            rows += batch.records.num_rows
     engine.start(datetime.now(UTC))
-    snapshot_seconds = time.perf_counter() - began
+    return {"snapshot_rows_per_s": round(rows / (time.perf_counter() - began))}
+
+
+def follow(log: Log, engine: Engine) -> dict[str, object]:
+    """Read what followed, to the end of the log."""
+    spent, taken, batches, messages = Spent(), 0, 0, 0
     began = time.perf_counter()
+    with spent.on("read"):
+        batch = log.read(LIMIT, PATIENCE)
     while batch is not None:
         with spent.on("commit"), engine.warehouse.transaction():
             inner = time.perf_counter()
@@ -93,18 +114,14 @@ def measure(profiles: int, changes: int, folder: Path) -> dict[str, object]:
                 messages += len(engine.outbox.append(*decided))
                 engine.warehouse.commit_positions(batch.positions, batch.records.num_rows)
             spent.seconds["commit"] -= time.perf_counter() - inner
-        taken += batch.records.num_rows
+        log.acknowledge(batch.positions)
+        taken, batches, wall = taken + batch.records.num_rows, batches + 1, time.perf_counter() - began
         with spent.on("read"):
-            batch = log.read(LIMIT, 0.0)
-    wall = time.perf_counter() - began
-    engine.close()
-    log.close()
+            batch = log.read(LIMIT, PATIENCE)
     return {
-        "bench": "pipeline",
-        "profiles": profiles,
         "changes": taken,
         "changes_per_s": round(taken / wall),
-        "snapshot_rows_per_s": round(snapshot / snapshot_seconds),
+        "changes_a_batch": round(taken / batches),
         "messages": messages,
         "spent": spent.shares(),
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
@@ -118,7 +135,15 @@ def main() -> None:
     options = parser.parse_args()
     for changes in options.changes:
         with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(measure(options.profiles, changes, Path(folder))), flush=True)
+            path = Path(folder) / "log.db"
+            blocks = records("snapshot", options.profiles), [notices()], records("changes", options.profiles, changes)
+            write_log(path, chain(*blocks))
+            with (
+                closing(ReadAhead(EmbeddedLog(path, expected=SOURCES))) as log,
+                closing(new_engine(Path(folder))) as engine,
+            ):
+                measured = {**bootstrap(log, engine), **follow(log, engine)}
+        print(json.dumps({"bench": "pipeline", "profiles": options.profiles, **measured}), flush=True)
 
 
 if __name__ == "__main__":

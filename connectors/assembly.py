@@ -12,8 +12,9 @@ the transaction, and what comes of a transaction that was given out before goes 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import orjson
@@ -25,10 +26,15 @@ from connectors.log import RECORDS, Partition, Positions
 
 _TRANSACTION = r'"transaction":\{"id":"(?P<id>[^"]*)","total_order":(?P<number>[0-9]+)'
 _SETTLED = 10_000
-"""Transactions that were given out and are remembered, for what may come of them again."""
+"""At least so many transactions that were given out are remembered, for what may come of them again."""
 
+_BEGIN = b'{"status":"BEGIN"'
 _POSTGRES = re.compile(r"(\d+):\d+")
 _NONE = ""
+_NO_NUMBERS: Ints = np.empty(0, np.int64)
+
+Numbers: TypeAlias = dict[str, dict[str, Ints]]
+"""The numbers that changes have in their transaction, by transaction and topic."""
 
 
 @dataclass(slots=True)
@@ -53,10 +59,11 @@ class Assembly:
 
     topics: Mapping[str, str]
     wait: float
-    held: pa.Table = field(default_factory=lambda: _arranged(RECORDS.empty_table()).drop_columns("number"))
+    held: pa.Table = field(default_factory=lambda: _arranged(RECORDS.empty_table())[0])
     _ends: list[_End] = field(default_factory=list)
-    _came: dict[tuple[str, str], set[str]] = field(default_factory=dict)
-    _settled: dict[str, None] = field(default_factory=dict)
+    _came: Numbers = field(default_factory=dict)
+    _settled: set[str] = field(default_factory=set)
+    _settled_before: set[str] = field(default_factory=set)
     _marks: dict[Partition, int] = field(default_factory=dict)
     _since: float | None = None
 
@@ -64,6 +71,10 @@ class Assembly:
     def open(self) -> bool:
         """Whether an END waits for its changes."""
         return bool(self._ends)
+
+    def waits_for(self, topics: Collection[str]) -> bool:
+        """Whether the first transaction that waits has changes in one of these."""
+        return any(topic in topics for end in self._ends[:1] for topic in end.changes)
 
     def upto(self) -> Positions:
         """How far the transaction topic was used up: before the first END that waits for its changes."""
@@ -73,37 +84,56 @@ class Assembly:
     def mark(self, place: Partition, offset: int, mark: bytes) -> None:
         """Take in a record of the transaction topic; a BEGIN says nothing that is needed."""
         self._marks[place] = offset
+        if mark.startswith(_BEGIN):
+            return
         said = orjson.loads(mark)
         if said["status"] != "END":
             return
         transaction = _same(said["id"])
-        if transaction in self._settled:
+        if self._is_settled(transaction):
             return
-        counts = {self.topics.get(c["data_collection"]): c["event_count"] for c in said["data_collections"] or ()}
-        wanted = {topic: count for topic, count in counts.items() if topic is not None}
+        counts = ((self.topics.get(c["data_collection"]), c["event_count"]) for c in said["data_collections"] or ())
+        wanted = {topic: count for topic, count in counts if topic is not None}
         self._ends.append(_End(transaction, wanted, place, offset))
 
     def add(self, changes: pa.Table) -> pa.Table:
         """Take in changes, and give out what is complete now, in the order in which it is to be applied."""
+        fresh: Numbers = {}
         if changes.num_rows:
-            fresh = _arranged(changes)
-            known = fresh.filter(pc.not_equal(fresh.column("transaction"), _NONE))
-            for group in known.group_by(["transaction", "topic"]).aggregate([("number", "distinct")]).to_pylist():
-                if group["transaction"] not in self._settled:
-                    came = self._came.setdefault((group["transaction"], group["topic"]), set())
-                    came.update(group["number_distinct"])
-            self.held = pa.concat_tables([self.held, fresh.drop_columns("number")])
+            arranged, fresh = _arranged(changes)
+            self.held = pa.concat_tables([self.held, arranged])
             if not self._ends:
                 self._since = None
         complete: dict[str, int] = {}
-        while self._ends and self._whole(self._ends[0]):
-            complete[self._ends.pop(0).transaction] = len(complete)
+        ready = 0
+        for end in self._ends:
+            if not self._whole(end, fresh.get(end.transaction, {})):
+                break
+            complete[end.transaction] = ready
+            ready += 1
+        if ready:
+            del self._ends[:ready]
             self._since = None
-        return self._release(complete)
+        given = self._release(complete)
+        for transaction, tables in fresh.items():
+            if not self._is_settled(transaction):
+                came = self._came.setdefault(transaction, {})
+                for topic, numbers in tables.items():
+                    came[topic] = np.union1d(came[topic], numbers) if topic in came else numbers
+        return given
 
-    def _whole(self, end: _End) -> bool:
-        """Whether all changes of a transaction have come."""
-        return all(len(self._came.get((end.transaction, topic), ())) >= count for topic, count in end.changes.items())
+    def _whole(self, end: _End, fresh: Mapping[str, Ints]) -> bool:
+        """Whether all changes of a transaction have come, with those that are `fresh`."""
+        came = self._came.get(end.transaction, {})
+        for topic, count in end.changes.items():
+            known, new = came.get(topic, _NO_NUMBERS), fresh.get(topic, _NO_NUMBERS)
+            if len(known) + len(new) < count or (len(known) and len(new) and len(np.union1d(known, new)) < count):
+                return False
+        return True
+
+    def _is_settled(self, transaction: str) -> bool:
+        """Whether it was given out of late."""
+        return transaction in self._settled or transaction in self._settled_before
 
     def overdue(self, now: float) -> bool:
         """Whether something has waited for too long.
@@ -136,7 +166,7 @@ class Assembly:
             return self.held.select(RECORDS.names)
         owners = self.held.column("transaction").combine_chunks().dictionary_encode()
         names = owners.dictionary.to_pylist()
-        of = [complete.get(n, -1 if n == _NONE or n in self._settled else len(complete)) for n in names]
+        of = [complete.get(n, -1 if n == _NONE or self._is_settled(n) else len(complete)) for n in names]
         ranks: Ints = np.array(of, np.int64)[owners.indices.to_numpy()]
         ranks = _after_those_before(ranks, self.held)
         going = np.flatnonzero(ranks < len(complete))
@@ -149,11 +179,10 @@ class Assembly:
     def _settle(self, transactions: Iterable[str]) -> None:
         """They are given out; remember them for a while."""
         for name in transactions:
-            self._settled[name] = None
-            for topic in self.topics.values():
-                self._came.pop((name, topic), None)
-        while len(self._settled) > _SETTLED:
-            del self._settled[next(iter(self._settled))]
+            self._settled.add(name)
+            self._came.pop(name, None)
+        if len(self._settled) > _SETTLED:
+            self._settled, self._settled_before = set(), self._settled
 
 
 def _after_those_before(ranks: Ints, rows: pa.Table) -> Ints:
@@ -171,14 +200,36 @@ def _after_those_before(ranks: Ints, rows: pa.Table) -> Ints:
     return lifted
 
 
-def _arranged(changes: pa.Table) -> pa.Table:
-    """The changes with the transaction that each belongs to, an empty text for none, and their number in it."""
+def _arranged(changes: pa.Table) -> tuple[pa.Table, Numbers]:
+    """The changes with the transaction that each belongs to, an empty text for none; and their numbers in it."""
     found = pc.extract_regex(changes.column("value"), _TRANSACTION)
-    names = pc.fill_null(pc.struct_field(found, "id"), _NONE).combine_chunks().dictionary_encode()
-    same = pa.array([_same(name) for name in names.dictionary.to_pylist()], pa.string())
-    return changes.append_column("transaction", pc.take(same, names.indices)).append_column(
-        "number", pc.struct_field(found, "number")
-    )
+    written = pc.fill_null(pc.struct_field(found, "id"), _NONE).combine_chunks().dictionary_encode()
+    names = [_same(name) for name in written.dictionary.to_pylist()]
+    owners = pc.take(pa.array(names, pa.string()), written.indices)
+    numbers = pc.fill_null(pc.cast(pc.struct_field(found, "number"), pa.int64()), 0)
+    return changes.append_column("transaction", owners), _numbered(owners, changes.column("topic"), numbers)
+
+
+def _numbered(owners: pa.Array, topics: pa.ChunkedArray, numbers: pa.ChunkedArray) -> Numbers:
+    """The numbers of the changes that came, each once, by transaction and topic."""
+    owner, topic = owners.dictionary_encode(), topics.combine_chunks().dictionary_encode()
+    names, tables = owner.dictionary.to_pylist(), topic.dictionary.to_pylist()
+    groups = owner.indices.to_numpy().astype(np.int64) * len(tables) + topic.indices.to_numpy()
+    order = np.lexsort((numbers.to_numpy(), groups))
+    groups, sorted_numbers = groups[order], numbers.to_numpy()[order]
+    if not groups.size:
+        return {}
+    first = np.r_[True, (np.diff(groups) != 0) | (np.diff(sorted_numbers) != 0)]
+    groups, sorted_numbers = groups[first], sorted_numbers[first]
+    starts = np.flatnonzero(np.r_[True, np.diff(groups) != 0])
+    came: Numbers = {}
+    for group, begin, end in zip(
+        groups[starts].tolist(), starts.tolist(), [*starts[1:].tolist(), groups.size], strict=True
+    ):
+        name = names[group // len(tables)]
+        if name != _NONE:
+            came.setdefault(name, {})[tables[group % len(tables)]] = sorted_numbers[begin:end]
+    return came
 
 
 def _same(transaction: str) -> str:

@@ -127,23 +127,23 @@ class KafkaClient:
         bounds = {partition: self._bounds(partition) for partition in self.partitions()}
         return sum(max(0, end - max(positions.get(p, -1) + 1, low)) for p, (low, end) in bounds.items())
 
-    def read(self, limit: int, wait: float) -> list[Message]:
-        """Up to `limit` records, as soon as there is one; none when there is none within `wait` seconds."""
-        came = self._consumer.consume(limit, 0) or self._first(wait)
+    def read(self, limit: int, wait: float) -> dict[Partition, list[Message]]:
+        """Up to `limit` records by partition, as soon as there is one; none where none comes within `wait` seconds."""
+        came = self._consumer.consume(limit, 0) or self._first(limit, wait)
         if self._doubted:
             self._doubted = False
             self.find()
-        messages = []
+        places: dict[Partition, list[Message]] = {}
         for message in came:
             if (error := message.error()) is None:
-                messages.append(message)
+                places.setdefault((message.topic() or "", message.partition() or 0), []).append(message)
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._reached(message, message.offset() or 0)
             else:
                 self._fail(message, error)
-        for message in messages:
-            self._reached(message, (message.offset() or 0) + 1)
-        return messages
+        for messages in places.values():
+            self._reached(messages[-1], (messages[-1].offset() or 0) + 1)
+        return places
 
     def commit(self, positions: Positions) -> None:
         """Tell the consumer group how far it is; nobody waits for it."""
@@ -189,9 +189,9 @@ class KafkaClient:
                 self._answered = True
                 return answer
 
-    def _first(self, wait: float) -> list[Message]:
+    def _first(self, limit: int, wait: float) -> list[Message]:
         first = self._consumer.poll(wait)
-        return [] if first is None else [first, *self._consumer.consume(10_000, 0)]
+        return [] if first is None else [first, *self._consumer.consume(limit, 0)]
 
     def _place(self, partition: Partition, positions: Positions) -> TopicPartition:
         offset = positions.get(partition)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
 import orjson
 import pyarrow as pa
+from confluent_kafka import Message
 
 from connectors.assembly import Assembly
 from connectors.kafka_client import KafkaClient
@@ -20,10 +20,10 @@ from connectors.topics import NOTIFICATION, TRANSACTION, kind_of, source_of
 
 log = logging.getLogger("ringup.kafka")
 
-_CHUNK = 10_000
 _LOOK = 10.0
 _LOOK_SOON = 0.25
 _COMMIT_EVERY = 1.0
+_NONE: pa.Table = RECORDS.empty_table()
 
 
 class KafkaLog:
@@ -54,6 +54,7 @@ class KafkaLog:
         self._looked = self._committed = time.monotonic()
         self._ready = deque[Batch]()
         self._taken = dict[Partition, int]()
+        self._done: Positions = {}
         self._ended = set[str]()
         self._goals = dict[str, dict[Partition, int]]()
         self._upto: dict[Partition, int] | None = None
@@ -71,7 +72,7 @@ class KafkaLog:
 
     def seek(self, positions: Positions) -> None:
         """Continue after `positions`; see `Log`."""
-        self._taken, self._assemblies = dict(positions), self._fresh()
+        self._taken, self._done, self._assemblies = dict(positions), positions, self._fresh()
         self._upto = None
         self._ready.clear()
         self._ended.clear()
@@ -85,7 +86,7 @@ class KafkaLog:
         until = time.monotonic() + wait
         while not self._ready:
             self._look()
-            came = self._client.read(min(limit, _CHUNK), max(0.0, min(until - time.monotonic(), _LOOK_SOON)))
+            came = self._client.read(limit, max(0.0, min(until - time.monotonic(), _LOOK_SOON)))
             self._take_in(came)
             self._release_overdue()
             if not came and time.monotonic() >= until:
@@ -94,6 +95,7 @@ class KafkaLog:
 
     def acknowledge(self, positions: Positions) -> None:
         """Commit the offsets to the consumer group, for tools that show its lag; now and then is enough."""
+        self._done = positions
         if time.monotonic() - self._committed >= _COMMIT_EVERY:
             self._committed = time.monotonic()
             self._client.commit(positions)
@@ -109,7 +111,7 @@ class KafkaLog:
 
     def close(self) -> None:
         """Leave the cluster, and tell the group where this ended."""
-        self._client.commit(self._taken)
+        self._client.commit(self._done)
         self._client.close()
 
     def _fresh(self) -> dict[str, Assembly]:
@@ -124,31 +126,27 @@ class KafkaLog:
     def _look(self) -> None:
         """Find topics and partitions that are new: soon, while a transaction waits or a topic is missing."""
         missing = self._kinds.keys() - {topic for topic, _ in self._client.assigned}
-        waiting = any(assembly.open or assembly.held.num_rows for assembly in self._assemblies.values())
-        if time.monotonic() - self._looked >= (_LOOK_SOON if missing and (waiting or not self._complete) else _LOOK):
+        waiting = any(assembly.waits_for(missing) for assembly in self._assemblies.values())
+        if time.monotonic() - self._looked >= (_LOOK_SOON if waiting or (missing and not self._complete) else _LOOK):
             self._looked = time.monotonic()
             self._client.find()
 
-    def _take_in(self, messages: list[Any]) -> None:
+    def _take_in(self, came: Mapping[Partition, Sequence[Message]]) -> None:
         """Sort records by what they are, and make batches of what is whole."""
-        if not messages:
-            self._complete_snapshots()
-            return
-        arrived: dict[str, list[tuple[Any, ...]]] = {}
-        for message in messages:
-            topic, value = message.topic(), message.value()
-            kind, source = self._kinds[topic], self._sources[topic]
-            place = (topic, message.partition())
+        arrived: dict[str, list[pa.Table]] = {source: [] for source in self._assemblies}
+        for place, messages in came.items():
+            kind, source = self._kinds[place[0]], self._sources[place[0]]
             if kind == TRANSACTION:
-                self._assemblies[source].mark(place, message.offset(), value)
+                for message in messages:
+                    self._assemblies[source].mark(place, message.offset() or 0, message.value() or b"")
             elif kind == NOTIFICATION:
-                self._note(source, value)
+                for message in messages:
+                    self._note(source, message.value() or b"")
             else:
-                arrived.setdefault(source, []).append((*place, message.offset(), message.key(), value))
-        given = []
-        for source, assembly in self._assemblies.items():
-            given.append(assembly.add(_table(arrived.get(source, []))))
-        self._give(pa.concat_tables(given))
+                arrived[source].append(_table(place, messages))
+        if came:
+            given = [a.add(pa.concat_tables([_NONE, *arrived[source]])) for source, a in self._assemblies.items()]
+            self._give(pa.concat_tables(given))
         self._complete_snapshots()
 
     def _release_overdue(self) -> None:
@@ -215,9 +213,11 @@ class KafkaLog:
         self._complete = all(self._client.reached(goal) for goal in self._goals.values())
 
 
-def _table(rows: list[tuple[Any, ...]]) -> pa.Table:
-    if not rows:
-        return RECORDS.empty_table()
-    topics, partitions, offsets, keys, values = zip(*rows, strict=True)
-    texts = [pa.array(column, pa.binary()).cast(pa.string()) for column in (keys, values)]
-    return pa.table([pa.array(topics), pa.array(partitions, pa.int32()), pa.array(offsets), *texts], schema=RECORDS)
+def _table(place: Partition, messages: Sequence[Message]) -> pa.Table:
+    """Records of one partition."""
+    rows = len(messages)
+    offsets = pa.array([message.offset() for message in messages], pa.int64())
+    keys = pa.array([message.key() for message in messages], pa.binary())
+    values = pa.array([message.value() for message in messages], pa.binary())
+    topic, partition = pa.repeat(pa.scalar(place[0]), rows), pa.repeat(pa.scalar(place[1], pa.int32()), rows)
+    return pa.table([topic, partition, offsets, keys.cast(pa.string()), values.cast(pa.string())], schema=RECORDS)

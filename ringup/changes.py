@@ -13,6 +13,7 @@ from connectors.embedded_rest import left_over as left_over_in
 from connectors.kafka_client import KafkaClient
 from connectors.kafka_log import KafkaLog
 from connectors.log import Log
+from connectors.read_ahead import ReadAhead
 from connectors.sources import Source
 from ringup.config import Config, KafkaSettings
 from ringup.errors import ConfigError, LogError
@@ -61,12 +62,12 @@ def open_log(config: Config, sources: Sequence[Source], tables: Sequence[Table],
     wait = config.pipeline.transaction_wait.total_seconds()
     if config.kafka is None:
         _note(warehouse, config, OWN)
-        return EmbeddedLog(config.state_folder / "log.db", expected=prefixes, transaction_wait=wait)
+        return ReadAhead(EmbeddedLog(config.state_folder / "log.db", expected=prefixes, transaction_wait=wait))
     ready = warehouse.fact("ready") == "yes"
     topics = [table.topic for table in tables]
     log = KafkaLog(client_settings(config.kafka, config.project), prefixes, topics, wait, bootstrapped=ready)
     _note(warehouse, config, f"the Kafka cluster {log.cluster()}")
-    return log
+    return ReadAhead(log)
 
 
 def left_over(config: Config, sources: Sequence[Source], tables: Sequence[Table], warehouse: Warehouse) -> int | None:

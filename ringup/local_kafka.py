@@ -51,6 +51,11 @@ class LocalKafka(Started):
         """The address to connect to."""
         return f"{HOST}:{self._port}"
 
+    @property
+    def pid(self) -> int | None:
+        """The process, while it runs."""
+        return self._server.pid
+
     def start(self) -> Self:
         """Start the broker and wait until it answers. Raises CaptureError when it will not."""
         file = self.folder / "server.properties"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: ignore[attr-defined]
 
 from connectors.kafka_log import KafkaLog
@@ -38,10 +38,12 @@ class Topics:
 
     def delete(self, *names: str) -> None:
         """Remove those that are there, and wait until the broker has."""
-        there = self.admin.list_topics(timeout=10).topics
-        if known := [name for name in names if name in there]:
-            for done in self.admin.delete_topics(known, operation_timeout=10).values():
+        for done in self.admin.delete_topics(list(names), operation_timeout=10).values():
+            try:
                 done.result()
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise
 
     def grow(self, name: str, partitions: int) -> None:
         """Give a topic more partitions."""
