@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -21,6 +21,7 @@ import psycopg
 import pytest
 
 from ringup import service
+from ringup.demo.cluster import DemoKafka
 from ringup.demo.inbox import Account, Inbox, Message
 from ringup.demo.receiver import Receiver, make_secret
 from ringup.local_postgres import LocalPostgres
@@ -153,8 +154,11 @@ def eventually(true: Callable[[], Any]) -> Any:
 
 
 @contextmanager
-def starter_shop(home: Path, postgres: LocalPostgres) -> Iterator[Shop]:
-    """A project fresh from `ringup init`, and the database and the receiver that its README asks for."""
+def starter_shop(home: Path, postgres: LocalPostgres, *, kafka: bool = False) -> Iterator[Shop]:
+    """A project fresh from `ringup init`, and the database and the receiver that its README asks for.
+
+    With `kafka`, a broker and a Connect worker of its own, and the connector applied to it.
+    """
     folder = home / "my-shop"
     subprocess.run([sys.executable, "-m", "ringup", "init", str(folder)], check=True)
     tables = re.search(r"```sql\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
@@ -176,8 +180,13 @@ def starter_shop(home: Path, postgres: LocalPostgres) -> Iterator[Shop]:
         "WEBHOOK_SECRET": secret,
     }
     shop = Shop(folder, environ, postgres, receiver, came)
-    try:
+    with ExitStack() as stack:
+        stack.callback(lambda: shop.receiver.stop())
+        if kafka:
+            cluster = stack.enter_context(DemoKafka(home, environ))
+            with (folder / "ringup.yml").open("a") as file:
+                file.write(f"kafka: {json.dumps(cluster.settings)}\n")
+            applied = shop.ringup("connectors", "apply")
+            assert applied.returncode == 0, applied.stderr
+        stack.callback(shop.kill)
         yield shop
-    finally:
-        shop.kill()
-        shop.receiver.stop()

@@ -12,7 +12,25 @@ from tests.starter import Shop, starter_shop
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """The project, its database and its receiver; the tests of test_starter.py and those after it use them in turn."""
+    """The project, its database and its receiver; the tests of a file use them in turn."""
     home = tmp_path_factory.mktemp("starter")
     with LocalPostgres(home / "postgres") as postgres, starter_shop(home, postgres) as shop:
         yield shop
+
+
+@pytest.fixture
+def stopped(shop: Shop) -> Shop:
+    """The project has run, and does not run now."""
+    if not (shop.state / "live.duckdb").exists():
+        shop.start()
+    if shop.runs:
+        shop.stop()
+    return shop
+
+
+@pytest.fixture
+def running(shop: Shop) -> Shop:
+    """The project runs."""
+    if not shop.runs:
+        shop.start()
+    return shop

@@ -1,13 +1,30 @@
-"""A project made by `ringup init`, as a newcomer runs it: real database, real processes, real webhook."""
+"""A project made by `ringup init`, as a newcomer runs it: real database, real processes, real webhook.
+
+All of it twice: with the change log that ringup keeps itself, and on a real Kafka cluster.
+"""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from ringup import service
-from tests.starter import WAIT, Shop
+from ringup.local_postgres import LocalPostgres
+from tests.fetched import fetch
+from tests.starter import WAIT, Shop, eventually, starter_shop
+
+
+@pytest.fixture(scope="module", params=["own log", "kafka"])
+def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """The project, its database and its receiver; the tests use them in turn."""
+    kafka = request.param == "kafka"
+    if kafka:
+        fetch("broker", "connect", "debezium-postgres")
+    home = tmp_path_factory.mktemp("starter")
+    with LocalPostgres(home / "postgres") as postgres, starter_shop(home, postgres, kafka=kafka) as shop:
+        yield shop
 
 
 def test_an_order_becomes_its_messages(shop: Shop) -> None:
@@ -69,3 +86,24 @@ def test_what_happened_meanwhile_is_told_after_the_next_start(shop: Shop) -> Non
     assert shop.texts(1) == {"Thank you, Bob: 12.50 well spent."}
     shop.stop()
     assert shop.came.empty()
+
+
+def test_messages_wait_for_a_webhook_that_is_down(stopped: Shop) -> None:
+    """What was ordered while the run was refused, and while nobody listened, waits in the outbox and is told once."""
+    stopped.order(customer=1)
+    with stopped.webhook_down():
+        stopped.start()
+        stopped.order(customer=2)
+        status = eventually(lambda: (said := stopped.status())["waiting"]["crm_webhook"] >= 2 and said)
+        assert (status["state"], status["outbox"]["pending"]) == ("live", status["waiting"]["crm_webhook"])
+        assert len(stopped.account().missing) == 2
+    stopped.wait_until_all_is_told()
+
+
+def test_a_change_that_cannot_be_read(running: Shop) -> None:
+    """It is kept aside and counted; the next one has its message."""
+    running.execute("insert into orders values (-1, 1, 'NaN')")
+    running.order(customer=1)
+    running.wait_until_all_is_told()
+    assert running.status()["quarantine"] == 1
+    assert service.ask(running.state, "prove")["differ"] == 0

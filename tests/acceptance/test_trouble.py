@@ -22,24 +22,6 @@ from ringup.local_postgres import LocalPostgres
 from tests.starter import WAIT, Shop, eventually
 
 
-@pytest.fixture
-def stopped(shop: Shop) -> Shop:
-    """The project has run, and does not run now."""
-    if not (shop.state / "live.duckdb").exists():
-        shop.start()
-    if shop.runs:
-        shop.stop()
-    return shop
-
-
-@pytest.fixture
-def running(shop: Shop) -> Shop:
-    """The project runs."""
-    if not shop.runs:
-        shop.start()
-    return shop
-
-
 @contextmanager
 def edited(file: Path, old: str, new: str) -> Iterator[None]:
     """A file with a mistake in it."""
@@ -151,27 +133,6 @@ def test_a_log_that_ends_before_the_state(stopped: Shop, tmp_path: Path) -> None
     assert message.endswith("but the log ends at offset -1")
     assert place.endswith(".ringup/log.db")
     assert "restore the log" in mend
-
-
-def test_messages_wait_for_a_webhook_that_is_down(stopped: Shop) -> None:
-    """What was ordered while the run was refused, and while nobody listened, waits in the outbox and is told once."""
-    stopped.order(customer=1)
-    with stopped.webhook_down():
-        stopped.start()
-        stopped.order(customer=2)
-        status = eventually(lambda: (said := stopped.status())["waiting"]["crm_webhook"] >= 2 and said)
-        assert (status["state"], status["outbox"]["pending"]) == ("live", status["waiting"]["crm_webhook"])
-        assert len(stopped.account().missing) == 2
-    stopped.wait_until_all_is_told()
-
-
-def test_a_change_that_cannot_be_read(running: Shop) -> None:
-    """It is kept aside and counted; the next one has its message."""
-    running.execute("insert into orders values (-1, 1, 'NaN')")
-    running.order(customer=1)
-    running.wait_until_all_is_told()
-    assert running.status()["quarantine"] == 1
-    assert service.ask(running.state, "prove")["differ"] == 0
 
 
 def test_a_database_that_goes_away(running: Shop) -> None:
