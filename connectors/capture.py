@@ -14,8 +14,9 @@ from typing import IO
 
 import connectors
 from connectors.board import FAILED, Order, SourceState, read_board, since_now
-from connectors.postgres import SourceUnreachable, nudge, prepare
-from connectors.signals import ask_for_snapshot
+from connectors.postgres import prepare
+from connectors.postgres_session import SourceUnreachable, nudge
+from connectors.signals import ask_by_file
 from connectors.sources import Source, resolve
 from ringup.errors import CaptureError, SourceError
 
@@ -103,7 +104,7 @@ class Capture:
 
     def read_again(self, source: str, tables: Sequence[str]) -> None:
         """Let these tables (`schema.table`) of a source that streams be read again, as a snapshot."""
-        ask_for_snapshot(self._state, source, tables)
+        ask_by_file(self._state, source, tables)
         with suppress(SourceError):  # a database that is away now will write something when it is back
             nudge(self._order.sources[source])
 

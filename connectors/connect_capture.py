@@ -10,12 +10,15 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from connectors.board import SourceState, since_now
 from connectors.connect import Connect, ConnectorState, NotThere
-from connectors.sources import Source
-from ringup.errors import CaptureError
+from connectors.kafka_signals import KafkaSignals
+from connectors.postgres_session import nudge
+from connectors.sources import Source, resolve
+from ringup.errors import CaptureError, RingupError
 
 log = logging.getLogger("ringup.connect")
 
@@ -48,12 +51,18 @@ class Restarts:
 
 
 class ConnectCapture:
-    """Looks after the connectors of `sources`, from a thread of its own; without an address it believes in them."""
+    """Looks after the connectors of `sources`, from a thread of its own; without `connect` it believes in them.
 
-    def __init__(self, sources: Sequence[Source], url: str | None) -> None:
-        self._connect = Connect(url) if url else None
+    `environ` has what the sources refer to, where their logins are known here.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], connect: Connect | None, signals: KafkaSignals, environ: Mapping[str, str]
+    ) -> None:
+        self._sources = {source.name: source for source in sources}
+        self._connect, self._signals, self._environ = connect, signals, environ
         self._states = {
-            source.name: since_now("starting" if self._connect is not None else "streaming") for source in sources
+            source.name: since_now("starting" if connect is not None else "streaming") for source in sources
         }
         self._restarts = {source.name: Restarts() for source in sources}
         self._placed = set[str]()
@@ -73,12 +82,18 @@ class ConnectCapture:
         return dict(self._states)
 
     def read_again(self, source: str, tables: Sequence[str]) -> None:
-        """Say what has to be done: a connector takes signals only where it was told from whom."""
-        log.warning(
-            "%s has to read %s again: send it Debezium's signal execute-snapshot; docs/kafka.md says how",
-            source,
-            ", ".join(tables),
-        )
+        """Let these tables (`schema.table`) of a source be read again, as a snapshot.
+
+        Where that cannot be asked for, a warning says so: whoever mends it may ask by `ringup connectors snapshot`.
+        """
+        try:
+            self._signals.ask_for_snapshot(self._sources[source], tables)
+        except RingupError as error:
+            again = f"ringup connectors snapshot {source} {' '.join(tables)}"
+            log.warning("%s was not asked to read tables: %s (%s; then: %s)", source, error, error.mend, again)
+            return
+        with suppress(RingupError):  # Connect alone may know the login, or the database writes something by itself
+            nudge(resolve(self._sources[source], self._environ))
 
     def stop(self) -> None:
         """Look no more."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from connectors.signals import by_topic
 from connectors.sources import Source, configured
 
 _CONVERTERS: Mapping[str, str] = {
@@ -34,9 +35,13 @@ class Step:
     changes: Mapping[str, tuple[str | None, str | None]]
 
 
-def desired(source: Source) -> dict[str, str]:
-    """The configuration that Connect should have: secrets stay references, which Connect itself resolves."""
-    return {**_DEFAULTS, **configured(source)}
+def desired(source: Source, bootstrap: str) -> dict[str, str]:
+    """The configuration that Connect should have: secrets stay references, which Connect itself resolves.
+
+    `bootstrap` are the brokers by which a connector can be told to read a table again.
+    """
+    config = {**_DEFAULTS, **configured(source)}
+    return {**config, **by_topic(config, bootstrap)}
 
 
 def step(name: str, wanted: Mapping[str, str], there: Mapping[str, str] | None) -> Step:

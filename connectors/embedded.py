@@ -55,8 +55,8 @@ class EmbeddedLog:
 
     @property
     def read_anew(self) -> Collection[str]:
-        """The sources of which a snapshot was read to its end since `seek`."""
-        return frozenset(self._snapshots.finished) if self._next is None else frozenset()
+        """The topics of the tables that a snapshot was read of to its end since `seek`; see `Log`."""
+        return frozenset(self._snapshots.scanned) if self._next is None else frozenset()
 
     def seek(self, positions: Positions) -> None:
         """Continue after `positions`; see `Log`."""

@@ -21,8 +21,9 @@ from connectors.board import FAILED, Board, Order
 from connectors.debezium import Engine, start_jvm
 from connectors.embedded_writer import EmbeddedLogWriter
 from connectors.intake import Intake
-from connectors.postgres import SourceUnreachable, prepare
-from connectors.signals import signals
+from connectors.postgres import prepare
+from connectors.postgres_session import SourceUnreachable
+from connectors.signals import by_file
 from ringup.errors import RingupError, SourceError
 
 _FAILURES = 5
@@ -49,7 +50,7 @@ class Runner(threading.Thread):
         super().__init__(name=f"source {name}", daemon=True)
         self.source = name
         self.failed = False
-        self._config = {**config, **signals(state, name)}
+        self._config = {**config, **by_file(state, name)}
         self._offsets = state / "offsets" / f"{name}.dat"
         self._writer = writer
         self._writing = writing

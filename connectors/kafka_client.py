@@ -114,9 +114,9 @@ class KafkaClient:
             self._consumer.incremental_assign([self._place(partition, {}) for partition in fresh])
             log.info("reading %s, too", ", ".join(f"{topic}[{number}]" for topic, number in fresh))
 
-    def ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        """The offset that the next record of each partition will have. Raises Unanswered, soon."""
-        return {partition: self._bounds(partition, _LOOK)[1] for partition in partitions}
+    def ends(self, partitions: Iterable[Partition], patience: float | None = _LOOK) -> dict[Partition, int]:
+        """The offset that the next record of each partition will have. Raises Unanswered, mostly soon."""
+        return {partition: self._bounds(partition, patience)[1] for partition in partitions}
 
     def reached(self, ends: Mapping[Partition, int]) -> bool:
         """Whether all was read up to these."""

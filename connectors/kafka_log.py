@@ -14,8 +14,9 @@ from confluent_kafka import Message
 from connectors.assembly import Assembly
 from connectors.kafka_client import KafkaClient
 from connectors.kafka_errors import Unanswered
+from connectors.kafka_goals import Goals
 from connectors.log import RECORDS, Batch, Partition, Positions
-from connectors.snapshots import apart, ends_the_first
+from connectors.snapshots import Scans, apart, ends_the_first
 from connectors.topics import NOTIFICATION, TRANSACTION, kind_of, source_of
 
 log = logging.getLogger("ringup.kafka")
@@ -55,9 +56,8 @@ class KafkaLog:
         self._ready = deque[Batch]()
         self._taken = dict[Partition, int]()
         self._done: Positions = {}
-        self._ended = set[str]()
-        self._goals = dict[str, dict[Partition, int]]()
         self._upto: dict[Partition, int] | None = None
+        self._follow_snapshots()
         self._assemblies = self._fresh()
 
     @property
@@ -67,19 +67,20 @@ class KafkaLog:
 
     @property
     def read_anew(self) -> Collection[str]:
-        """None: whoever asks a connector for a snapshot of its own sees to it."""
-        return frozenset()
+        """The topics of the tables that a snapshot was read of to its end since `seek`; see `Log`."""
+        return frozenset(self._read_anew.reached) if not self._ready else frozenset()
 
     def seek(self, positions: Positions) -> None:
         """Continue after `positions`; see `Log`."""
         self._taken, self._done, self._assemblies = dict(positions), positions, self._fresh()
         self._upto = None
         self._ready.clear()
-        self._ended.clear()
-        self._goals.clear()
+        self._follow_snapshots()
         # Notifications are few: always read from their beginning. A table that is not declared any more is left alone.
         wanted = {topic for topic, kind in self._kinds.items() if kind != NOTIFICATION}
         self._client.seek({place: offset for place, offset in positions.items() if place[0] in wanted})
+        notices = [place for place in self._client.assigned if self._kinds[place[0]] == NOTIFICATION]
+        self._known = self._client.ends(notices, patience=None)
 
     def read(self, limit: int, wait: float) -> Batch | None:
         """Take about `limit` further records; see `Log`."""
@@ -114,6 +115,12 @@ class KafkaLog:
         self._client.commit(self._done)
         self._client.close()
 
+    def _follow_snapshots(self) -> None:
+        """Start over with what notifications say."""
+        self._known = dict[Partition, int]()  # where those end that were there at `seek`
+        self._scans = Scans()
+        self._first_read, self._read_anew = Goals(self._client), Goals(self._client)
+
     def _fresh(self) -> dict[str, Assembly]:
         return {
             source: Assembly(
@@ -141,13 +148,13 @@ class KafkaLog:
                     self._assemblies[source].mark(place, message.offset() or 0, message.value() or b"")
             elif kind == NOTIFICATION:
                 for message in messages:
-                    self._note(source, message.value() or b"")
+                    self._note(source, place, message.offset() or 0, message.value() or b"")
             else:
                 arrived[source].append(_table(place, messages))
         if came:
             given = [a.add(pa.concat_tables([_NONE, *arrived[source]])) for source, a in self._assemblies.items()]
             self._give(pa.concat_tables(given))
-        self._complete_snapshots()
+        self._look_at_goals()
 
     def _release_overdue(self) -> None:
         """Give out what was held for too long, once all was read that the topics had by then.
@@ -192,25 +199,21 @@ class KafkaLog:
             positions = dict(self._taken) if number == len(parts) else before
             self._ready.append(Batch(part, positions, snapshot, torn if number == 1 else 0))
 
-    def _note(self, source: str, notice: bytes) -> None:
-        if ends_the_first(orjson.loads(notice)):
-            self._ended.add(source)
+    def _note(self, source: str, place: Partition, offset: int, notice: bytes) -> None:
+        words = orjson.loads(notice)
+        if ends_the_first(words):
+            mine = {topic for topic in self._tables if self._sources[topic] == source}
+            self._first_read.announce(source, mine)
+        if offset >= self._known.get(place, 0):
+            for topic in self._scans.note(source, words) & self._tables:
+                self._read_anew.announce(topic, {topic})
 
-    def _complete_snapshots(self) -> None:
-        """The first snapshots are in when all that was there at their end was read."""
-        if self._complete:
-            return
-        try:
-            for source in self._ended - self._goals.keys():
-                self._client.find()
-                mine = [p for p in self._client.assigned if self._sources[p[0]] == source and p[0] in self._tables]
-                self._goals[source] = self._client.ends(mine)
-        except Unanswered as error:
-            log.warning("%s", error)  # and asked again
-            return
-        if self._goals.keys() < self._expected:
-            return
-        self._complete = all(self._client.reached(goal) for goal in self._goals.values())
+    def _look_at_goals(self) -> None:
+        """Snapshots are in when all that was there at their end was read."""
+        if not self._complete:
+            self._first_read.look()
+            self._complete = self._first_read.reached >= self._expected
+        self._read_anew.look()
 
 
 def _table(place: Partition, messages: Sequence[Message]) -> pa.Table:

@@ -63,7 +63,7 @@ class Log(Protocol):
 
     @property
     def read_anew(self) -> Collection[str]:
-        """The sources of which a snapshot was read to its end since `seek`."""
+        """The topics of the tables that a snapshot has read from beginning to end since `seek`, and this log, too."""
 
     def lag(self) -> int:
         """How many records lie behind the last one read."""

@@ -13,17 +13,11 @@ from typing import TypeAlias
 import psycopg
 from psycopg import sql
 
+from connectors.postgres_session import SourceUnreachable, connect, last_words, one
 from ringup.errors import SourceError
 
 _TABLES = (Path(__file__).parent / "postgres.sql").read_text()
-_CONNECT_TIMEOUT = 10
-NUDGE = "ringup"
-"""The prefix of the messages that ringup writes into the WAL; they go no further."""
 _NAME = re.compile(r"\w+\.\w+")
-
-
-class SourceUnreachable(SourceError):
-    """The database does not answer, or not yet: worth waiting for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +47,9 @@ def prepare(config: Mapping[str, str], declared: Mapping[str, Sequence[str]] | N
     one: wrong login, no logical WAL, no tables, a table without a key, a column that is not there, missing rights.
     """
     try:
-        with _connect(config) as con:
+        with connect(config) as con:
             con.execute("set lock_timeout = '3s'")
-            there = [_Table(*row) for row in con.execute(_TABLES, [config["publication.name"]]).fetchall()]
+            there = _tables(con, config)
             tables = [table for table in there if includes(config, table.schema, table.name)]
             lacks = (
                 _server_lacks(con, config),
@@ -70,58 +64,19 @@ def prepare(config: Mapping[str, str], declared: Mapping[str, Sequence[str]] | N
             return [done for _, done in steps]
     except psycopg.OperationalError as error:  # it went away again, or somebody holds a lock
         raise SourceUnreachable(
-            f"{config['database.dbname']}: {_last_words(error)}",
+            f"{config['database.dbname']}: {last_words(error)}",
             mend="start the database, or end what holds its tables",
         ) from error
 
 
-def _connect(config: Mapping[str, str]) -> psycopg.Connection:
-    place = f"{config['database.hostname']}:{config['database.port']}/{config['database.dbname']}"
-    if not (config["database.port"].isdecimal() and 0 < int(config["database.port"]) < 65_536):
-        raise SourceError(
-            f"{config['database.port']!r} is no port",
-            where="config.database.port",
-            mend="correct it, or the variable that it refers to: PostgreSQL mostly has 5432",
-        )
-    try:
-        return psycopg.connect(
-            host=config["database.hostname"],
-            port=config["database.port"],
-            user=config["database.user"],
-            password=config["database.password"],
-            dbname=config["database.dbname"],
-            sslmode=config.get("database.sslmode", "prefer"),
-            connect_timeout=_CONNECT_TIMEOUT,
-            application_name="ringup",
-            autocommit=True,
-        )
-    except psycopg.OperationalError as error:
-        words = _last_words(error)
-        if "password authentication failed" in words or "no password supplied" in words:
-            raise SourceError(
-                f"{place} refuses the login of {config['database.user']}: {words}",
-                where="config.database.password",
-                mend="correct database.user and database.password, or the variables that they refer to",
-            ) from error
-        if "does not exist" in words or "pg_hba.conf" in words:
-            raise SourceError(
-                f"{place}: {words}", where="config.database.dbname", mend="correct it, or let this login in"
-            ) from error
-        raise SourceUnreachable(
-            f"{place} does not answer: {words}",
-            mend="start the database, or correct database.hostname and database.port",
-        ) from error
+def captured(config: Mapping[str, str]) -> list[str]:
+    """The tables (`schema.table`) that are there and that `config` captures. Raises SourceError as `prepare` does."""
+    with connect(config) as con:
+        return [str(table) for table in _tables(con, config) if includes(config, table.schema, table.name)]
 
 
-def nudge(config: Mapping[str, str]) -> None:
-    """Write a transaction that changes nothing: Debezium looks up from its search for where it was at the next one."""
-    try:
-        with _connect(config) as con:
-            con.execute("select pg_logical_emit_message(true, %s, '')", [NUDGE])
-    except psycopg.Error as error:
-        raise SourceUnreachable(
-            f"{config['database.dbname']}: {_last_words(error)}", mend="start the database"
-        ) from error
+def _tables(con: psycopg.Connection, config: Mapping[str, str]) -> list[_Table]:
+    return [_Table(*row) for row in con.execute(_TABLES, [config["publication.name"]]).fetchall()]
 
 
 def _together(lacking: Sequence[SourceError]) -> SourceError:
@@ -135,18 +90,18 @@ def _together(lacking: Sequence[SourceError]) -> SourceError:
 
 def _server_lacks(con: psycopg.Connection, config: Mapping[str, str]) -> Iterator[SourceError]:
     place = f"{config['database.hostname']}:{config['database.port']}"
-    level = _one(con, "show wal_level")
+    level = one(con, "show wal_level")
     if level != "logical":
         yield SourceError(
             f"{place} has wal_level={level}, so its changes cannot be followed",
             mend="as an administrator: alter system set wal_level = 'logical'; then restart the server",
         )
     user = config["database.user"]
-    if not _one(con, "select rolreplication or rolsuper from pg_roles where rolname = current_user"):
+    if not one(con, "select rolreplication or rolsuper from pg_roles where rolname = current_user"):
         granted = (
             "select exists (select from pg_roles where rolname = 'rds_replication' and pg_has_role(oid, 'member'))"
         )
-        if not _one(con, granted):
+        if not one(con, granted):
             yield SourceError(
                 f"the user {user} may not follow changes",
                 mend=f'as an administrator: alter role "{user}" replication',
@@ -228,7 +183,7 @@ def _identities(tables: list[_Table]) -> Iterator[_Step]:
 
 def _publication(con: psycopg.Connection, publication: str, tables: list[_Table]) -> Iterator[_Step]:
     name, made = sql.Identifier(publication), "alter publication {} add table {}"
-    if not _one(con, "select exists (select from pg_publication where pubname = %s)", publication):
+    if not one(con, "select exists (select from pg_publication where pubname = %s)", publication):
         made = "create publication {} for table {} with (publish_via_partition_root)"
     missing = [table for table in tables if not table.published]
     if missing:
@@ -244,16 +199,6 @@ def _carry_out(con: psycopg.Connection, steps: Sequence[_Step]) -> None:
         except psycopg.errors.InsufficientPrivilege as error:
             rest = "; ".join(statement.as_string(con) for statement, _ in steps[number:])
             raise SourceError(
-                f"the user may not prepare the database: {_last_words(error)}",
+                f"the user may not prepare the database: {last_words(error)}",
                 mend=f"as the owner of the tables: {rest}",
             ) from error
-
-
-def _one(con: psycopg.Connection, query: str, *values: object) -> object:
-    row = con.execute(query, values).fetchone()
-    return None if row is None else row[0]
-
-
-def _last_words(error: psycopg.Error) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__

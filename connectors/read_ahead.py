@@ -33,7 +33,7 @@ class ReadAhead:
 
     @property
     def read_anew(self) -> Collection[str]:
-        """The sources of which a snapshot was handed over to its end since `seek`."""
+        """The topics of the tables that a snapshot was handed over of to its end since `seek`; see `Log`."""
         return self._noted[1]
 
     def seek(self, positions: Positions) -> None:

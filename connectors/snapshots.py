@@ -34,6 +34,31 @@ def ends_the_first(words: Mapping[str, Any]) -> bool:
     return words["aggregate_type"] == "Initial Snapshot" and words["type"] in ("COMPLETED", "SKIPPED")
 
 
+class Scans:
+    """Follows Debezium's notifications for the tables that a snapshot reads to its end, from its beginning on."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, set[str]] = {}
+
+    def note(self, source: str, words: Mapping[str, Any]) -> frozenset[str]:
+        """Take in a notification of the source with this topic prefix; the topics of what is whole with it."""
+        if not words["aggregate_type"].endswith("Snapshot"):
+            return frozenset()
+        match words["type"]:
+            case "STARTED":
+                self._running[source] = set()
+            case "TABLE_SCAN_COMPLETED" if source in self._running:
+                # The table's last row comes after this, and before the end of the whole snapshot.
+                said = words["additional_data"]
+                if said["status"] in ("SUCCEEDED", "EMPTY"):
+                    self._running[source].add(f"{source}.{said['scanned_collection']}")
+            case "COMPLETED":
+                return frozenset(self._running.pop(source, ()))
+            case "ABORTED" | "SKIPPED":
+                self._running.pop(source, None)
+        return frozenset()
+
+
 class Snapshots:
     """Follows Debezium's snapshot notifications.
 
@@ -51,10 +76,11 @@ class Snapshots:
         self.complete_at = complete_at
         self._complete: set[str] = set()
         self._running: set[str] = set()
-        self.later, self.finished = False, set[str]()
+        self.later = False
+        self._scans, self.scanned = Scans(), set[str]()
         for seq, source, notice in notices:
             self.note(seq, source, notice)
-        self.finished.clear()
+        self._scans, self.scanned = Scans(), set[str]()  # what was read before may be of other columns
 
     def note(self, seq: int, source: str, notice: str) -> None:
         """Take in a notification."""
@@ -66,8 +92,7 @@ class Snapshots:
         else:
             self._running.add(source)
             self.later = self.complete_at is not None
-        if words["type"] == "COMPLETED":
-            self.finished.add(source)
+        self.scanned |= self._scans.note(source, words)
         if ends_the_first(words):
             self._complete.add(source)
         if self.complete_at is None and self._complete >= self._expected:

@@ -26,15 +26,19 @@ class Anew:
         for table in engine.lacking:
             self._wanted.setdefault(source_of(table, sources).name, []).append(table)
         self._asked: set[str] = set()
+        self._told: set[str] = set()
         for name, tables in self._wanted.items():
             relations = ", ".join(table.relation for table in tables)
             log.warning("%s: declared since the first snapshots, so what %s had before is to be read", relations, name)
 
     def look(self, states: Mapping[str, SourceState], capture: Capturing, changes: Log) -> None:
         """Do what can be done now. Called between two batches."""
+        for topic in sorted({*changes.read_anew} - self._told):
+            log.info("%s was read again", topic)
+            self._told.add(topic)
         for name, tables in list(self._wanted.items()):
             prefix, state = self._sources[name].prefix, states[name].state
-            if name in self._asked and prefix in changes.read_anew:
+            if all(table.topic in changes.read_anew for table in tables):
                 self._engine.note_read(tables)
                 del self._wanted[name]
             elif state in ("starting", "restarting", "waiting"):

@@ -7,11 +7,13 @@ from typing import Protocol
 
 from connectors.board import SourceState
 from connectors.capture import Capture
+from connectors.connect import Connect
 from connectors.connect_capture import ConnectCapture
 from connectors.embedded import EmbeddedLog
 from connectors.embedded_rest import left_over as left_over_in
 from connectors.kafka_client import KafkaClient
 from connectors.kafka_log import KafkaLog
+from connectors.kafka_signals import KafkaSignals
 from connectors.log import Log
 from connectors.read_ahead import ReadAhead
 from connectors.sources import Source
@@ -43,17 +45,22 @@ class Capturing(Protocol):
         """End."""
 
 
+def server_settings(kafka: KafkaSettings) -> dict[str, str | int | bool]:
+    """The settings of any client of the cluster."""
+    return {**kafka.client, "bootstrap.servers": kafka.bootstrap}
+
+
 def client_settings(kafka: KafkaSettings, project: str) -> dict[str, str | int | bool]:
     """The settings of a consumer of the project."""
-    group = kafka.group or f"ringup.{project}"
-    return {**kafka.client, "bootstrap.servers": kafka.bootstrap, "group.id": group}
+    return {**server_settings(kafka), "group.id": kafka.group or f"ringup.{project}"}
 
 
 def open_capture(config: Config, sources: Sequence[Source], environ: Mapping[str, str]) -> Capturing:
     """What brings changes in, not started yet. Raises ConfigError when `environ` lacks what a source refers to."""
     if config.kafka is None:
         return Capture(sources, config.state_folder, environ)
-    return ConnectCapture(sources, config.kafka.connect)
+    connect = Connect(config.kafka.connect) if config.kafka.connect else None
+    return ConnectCapture(sources, connect, KafkaSignals(server_settings(config.kafka), connect), environ)
 
 
 def open_log(config: Config, sources: Sequence[Source], tables: Sequence[Table], warehouse: Warehouse) -> Log:

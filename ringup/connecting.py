@@ -15,8 +15,11 @@ from rich.text import Text
 
 from connectors.connect import Connect, ConnectorState, NotThere
 from connectors.drift import Step, desired, shown, step
+from connectors.kafka_signals import KafkaSignals
 from connectors.postgres import prepare
 from connectors.sources import Source, load_sources, resolve
+from ringup.changes import server_settings
+from ringup.checked import nearest
 from ringup.config import load_config
 from ringup.errors import ConfigError, SourceError
 from ringup.show import console
@@ -40,18 +43,13 @@ class Connecting:
                 mend="Add a block `kafka:` with `bootstrap` and `connect`; docs/kafka.md has an example.",
             )
         self.connect = Connect(config.kafka.connect)
-        sources = load_sources(config.sources_folder)
-        known = ", ".join(source.name for source in sources)
-        for name in names or ():
-            if name not in [source.name for source in sources]:
-                raise ConfigError(
-                    f"no source is called {name}", where=str(config.sources_folder), mend=f"They are: {known}."
-                )
-        self.sources = [source for source in sources if not names or source.name in names]
+        self.sources = chosen(config.sources_folder, names)
+        self._bootstrap = config.kafka.bootstrap
+        self._signals = KafkaSignals(server_settings(config.kafka))
 
     def plan(self) -> list[Step]:
         """What differs between the files and Connect."""
-        return [step(s.name, desired(s), self.connect.config(s.name)) for s in self.sources]
+        return [step(s.name, self._desired(s), self.connect.config(s.name)) for s in self.sources]
 
     def apply(self) -> list[Step]:
         """Make Connect have what the files say; what was done. All is checked before the first is changed.
@@ -63,25 +61,39 @@ class Connecting:
         changed = [source for source in self.sources if source.name in waiting]
         for source in changed:
             _prepare(source)
-            for field, words in self.connect.mistakes(source.name, desired(source)):
+            for field, words in self.connect.mistakes(source.name, self._desired(source)):
                 raise SourceError(
                     f"Kafka Connect refuses it: {words}",
                     where=f"{source.path}: config.{field}",
                     mend="Correct the value.",
                 )
         for source in changed:
-            self.connect.put(source.name, desired(source))
+            if topic := self._signals.make_topic(source):
+                typer.echo(f"{source.name}: made the topic {topic}", err=True)
+            self.connect.put(source.name, self._desired(source))
         return steps
 
     def states(self) -> list[ConnectorState]:
         """What they are doing."""
         return [self._state(source.name) for source in self.sources]
 
+    def _desired(self, source: Source) -> dict[str, str]:
+        return desired(source, self._bootstrap)
+
     def _state(self, name: str) -> ConnectorState:
         try:
             return self.connect.state(name)
         except NotThere:
             return ConnectorState(name, "MISSING", "create it: ringup connectors apply", ())
+
+
+def chosen(folder: Path, names: Iterable[str] | None = None) -> list[Source]:
+    """The sources of a folder, those with `names` or all; ConfigError for a name that none of them has."""
+    sources = {source.name: source for source in load_sources(folder)}
+    for name in names or ():
+        if name not in sources:
+            raise ConfigError(f"no source is called {name}", where=str(folder), mend=nearest(name, sources))
+    return [source for name, source in sources.items() if not names or name in names]
 
 
 def _prepare(source: Source) -> None:

@@ -1,4 +1,4 @@
-"""`ringup connectors`: connectors as code, applied to Kafka Connect."""
+"""`ringup connectors`: sources as code, from a database that nobody has looked at to connectors in Kafka Connect."""
 
 from __future__ import annotations
 
@@ -90,6 +90,21 @@ def delete(
 ) -> None:
     """Remove connectors. Their topics, their offsets and the replication slots in the databases stay."""
     _each(project, names, "deleted", lambda connect, name: connect.delete(name))
+
+
+@app.command(epilog="`ringup connectors snapshot pos pos.bills pos.bill_lines`")
+def snapshot(
+    name: Annotated[str, typer.Argument(metavar="SOURCE", help="The source, by its name in connectors/sources/.")],
+    tables: Annotated[list[str], typer.Argument(metavar="TABLE...", help="Its tables, each as schema.table.")],
+    project: Project = Path(),
+) -> None:
+    """Let a source read tables again, as they are now, while it goes on: with Kafka or without.
+
+    The source's other changes wait meanwhile, and none is missed. Where nothing runs, it begins at the next start.
+    """
+    from ringup.snapshotting import ask_for_snapshot
+
+    ask_for_snapshot(project, name, tables)
 
 
 def _each(project: Path, names: list[str] | None, done: str, act: Callable[[Connect, str], None]) -> None:

@@ -39,6 +39,14 @@ def notice(what: str, source: str = "pos", about: str = "Initial Snapshot") -> R
     return f"{source}.notifications", '{"id":"n"}', compact(value)
 
 
+def scanned(table: str) -> Record:
+    """A notification that a snapshot has read all of a table, named by source, schema and table."""
+    source, _, name = table.partition(".")
+    said = {"scanned_collection": name, "status": "SUCCEEDED", "total_rows_scanned": "1"}
+    value = {"id": "n", "type": "TABLE_SCAN_COMPLETED", "aggregate_type": "Initial Snapshot", "additional_data": said}
+    return f"{source}.notifications", '{"id":"n"}', compact(value)
+
+
 def compact(value: Any) -> str:
     """JSON as Debezium writes it."""
     return json.dumps(value, separators=(",", ":"))

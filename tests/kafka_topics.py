@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import closing
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: ignore[attr-defined]
 
 from connectors.kafka_log import KafkaLog
@@ -77,6 +78,12 @@ class Topics:
         """The end of the first snapshot."""
         self.put(NOTICES, json.dumps({"aggregate_type": "Initial Snapshot", "type": kind, "additional_data": {}}))
 
+    def scanned(self, table: str) -> None:
+        """A notification that a snapshot has read all of a table."""
+        said = {"scanned_collection": table.removeprefix("pos."), "status": "SUCCEEDED"}
+        words = {"aggregate_type": "Initial Snapshot", "type": "TABLE_SCAN_COMPLETED", "additional_data": said}
+        self.put(NOTICES, json.dumps(words))
+
     def log(
         self, positions: Mapping[Partition, int] | None = None, *, bootstrapped: bool = False, wait: float = 30.0
     ) -> KafkaLog:
@@ -85,6 +92,21 @@ class Topics:
         log = KafkaLog(settings, ["pos"], [BILLS, LINES], wait, bootstrapped=bootstrapped)
         log.seek(positions or {})
         return log
+
+
+def values(bootstrap: str, topic: str) -> list[str]:
+    """What the first partition of a topic holds now, tombstones left out; nothing where there is no such topic."""
+    place = TopicPartition(topic, 0, 0)
+    with closing(Consumer({"bootstrap.servers": bootstrap, "group.id": "ringup-look"})) as consumer:
+        if topic not in consumer.list_topics(timeout=10).topics:
+            return []
+        _, end = consumer.get_watermark_offsets(place, timeout=10)
+        consumer.assign([place])
+        found: list[str] = []
+        while consumer.position([place])[0].offset < end:
+            if (message := consumer.poll(1)) is not None and (value := message.value()) is not None:
+                found.append(value.decode())
+        return found
 
 
 def change(number: int, transaction: str | None) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from ringup import service
 from ringup.local_postgres import LocalPostgres
+from tests.fetched import fetch
 from tests.starter import Shop, eventually, starter_shop
 
 TABLE = """
@@ -28,14 +29,29 @@ select profile_id, count(*) as visits from {{ source('shop', 'visits') }} group 
 """
 
 
-@pytest.fixture(scope="module")
-def growing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+@pytest.fixture(scope="module", params=["own log", "kafka"])
+def growing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """A project of its own, that has run, and does not run now."""
     home = tmp_path_factory.mktemp("growing")
-    with LocalPostgres(home / "postgres") as postgres, starter_shop(home, postgres) as shop:
+    kafka = request.param == "kafka"
+    if kafka:
+        fetch("broker", "connect", "debezium-postgres")
+    with LocalPostgres(home / "postgres") as postgres, starter_shop(home, postgres, kafka=kafka) as shop:
         shop.start()
         shop.stop()
         yield shop
+
+
+def on_kafka(shop: Shop) -> bool:
+    """Whether changes come by way of Kafka."""
+    return "\nkafka:" in (shop.folder / "ringup.yml").read_text()
+
+
+def apply(shop: Shop) -> None:
+    """Bring the connectors up to their files, where Kafka Connect has them."""
+    if on_kafka(shop):
+        done = shop.ringup("connectors", "apply")
+        assert done.returncode == 0, done.stderr
 
 
 def edit(file: Path, old: str, new: str) -> None:
@@ -51,6 +67,7 @@ def test_a_table_that_is_declared_later_brings_its_past(growing: Shop) -> None:
     growing.execute("insert into visits values (1, 1), (2, 1), (3, 2)")
     source = growing.folder / "connectors" / "sources" / "shop.json"
     edit(source, "public.orders", "public.orders,public.visits")
+    apply(growing)
     sources = growing.folder / "dbt_project" / "models" / "sources.yml"
     sources.write_text(sources.read_text().rstrip("\n") + TABLE)
     (growing.folder / "dbt_project" / "models" / "segments" / "visitors.sql").write_text(SEGMENT)
@@ -85,8 +102,29 @@ def test_a_column_that_is_declared_later_has_its_values(growing: Shop) -> None:
     growing.stop()
 
 
+def test_a_table_is_read_again_when_asked_for(growing: Shop) -> None:
+    """While it runs, and where nothing runs, at the next start; a database that is idle is no reason to wait."""
+    log = growing.state / "logs" / "ringup.log"
+    asked = growing.ringup("connectors", "snapshot", "shop", "public.customers")
+    assert asked.returncode == 0, asked.stderr
+    assert ("Nothing runs now" in asked.stdout) == (not on_kafka(growing))
+    growing.start()
+    if not on_kafka(growing):  # the connector does not wait for ringup
+        eventually(lambda: "shop.public.customers was read again" in log.read_text())
+    count = growing.status()["changes"]
+    asked = growing.ringup("connectors", "snapshot", "shop", "public.orders")
+    assert asked.returncode == 0, asked.stderr
+    eventually(lambda: "shop.public.orders was read again" in log.read_text())
+    growing.wait_until_all_is_told()
+    assert growing.status()["changes"] > count
+    assert service.ask(growing.state, "prove")["differ"] == 0
+    growing.stop()
+
+
 def test_a_column_that_is_not_there_is_refused(growing: Shop) -> None:
     """It would only ever be null."""
+    if on_kafka(growing):
+        pytest.skip("on Kafka, the databases are looked at by `ringup connectors apply` alone")
     sources = growing.folder / "dbt_project" / "models" / "sources.yml"
     edit(sources, "name: phone", "name: phones")
     segment = growing.folder / "dbt_project" / "models" / "segments" / "regulars.sql"

@@ -20,6 +20,7 @@ from ringup.init import start_project
 from ringup.local_connect import LocalConnect
 from ringup.local_kafka import LocalKafka
 from ringup.local_postgres import LocalPostgres
+from tests.kafka_topics import values
 from tests.starter import eventually
 
 
@@ -30,6 +31,8 @@ class Estate:
     folder: Path
     environ: dict[str, str]
     connect: Connect
+    bootstrap: str
+    dsn: str
 
     @property
     def source(self) -> Path:
@@ -72,7 +75,7 @@ def estate(tmp_path_factory: pytest.TempPathFactory, kafka_jars: None) -> Iterat
         settings = json.dumps({"bootstrap": kafka.bootstrap, "connect": worker.url})
         with (folder / "ringup.yml").open("a") as file:
             file.write(f"kafka: {settings}\n")
-        yield Estate(folder, environ, Connect(worker.url))
+        yield Estate(folder, environ, Connect(worker.url), kafka.bootstrap, postgres.dsn("shop"))
 
 
 @pytest.fixture
@@ -151,7 +154,40 @@ def test_a_connector_that_is_not_there_is_told(applied: Estate) -> None:
     """After `delete` it is missing; a name that no source has is refused with those that they have."""
     assert applied.ringup("delete", "shop").stdout == "shop: deleted\n"
     eventually(lambda: "MISSING" in applied.ringup("status").stdout)
-    assert applied.refused("status", "shopp").mend == "They are: shop."
+    assert applied.refused("status", "shopp").mend == "Did you mean `shop`?"
+
+
+def test_a_table_is_read_again(applied: Estate) -> None:
+    """The connector hears it by a topic, and the table's rows come as a snapshot; the database is idle meanwhile."""
+    with psycopg.connect(applied.dsn) as connection:
+        connection.execute("insert into customers values (7, 'Ann', null)")
+    asked = applied.ringup("snapshot", "shop", "public.customers")
+    assert asked.exit_code == 0, (asked.output, asked.exception)
+    assert asked.stdout.startswith("shop: asked to read public.customers again.")
+    assert "COMPLETED of the topic shop.notifications" in asked.stdout
+    topic = "shop.public.customers"
+    eventually(lambda: [json.loads(row)["op"] for row in values(applied.bootstrap, topic)] == ["c", "r"])
+    assert applied.ringup("plan").exit_code == 0, "what connectors listen by is part of what they should be"
+
+
+def test_what_cannot_be_read_again_is_told(applied: Estate) -> None:
+    """A table that is misspelt, a source that is, a connector that does not listen, and one that is not there."""
+    error = applied.refused("snapshot", "shop", "public.customer")
+    assert (error.message, error.mend) == (
+        "shop captures no table public.customer",
+        "Did you mean `public.customers`?",
+    )
+    assert applied.refused("snapshot", "shopp", "public.orders").mend == "Did you mean `shop`?"
+    stored = applied.connect.config("shop")
+    assert stored is not None
+    applied.connect.put("shop", {**stored, "signal.enabled.channels": "source"})
+    error = applied.refused("snapshot", "shop", "public.orders")
+    assert (error.message, error.mend) == (
+        "the connector shop does not listen to the topic shop.signals",
+        "ringup connectors apply",
+    )
+    applied.connect.delete("shop")
+    assert "no connector shop" in applied.refused("snapshot", "shop", "public.orders").message
 
 
 def test_without_kafka_connect_there_is_nothing_to_apply(tmp_path: Path) -> None:

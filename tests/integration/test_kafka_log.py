@@ -257,10 +257,12 @@ def test_a_broker_that_dies_when_the_snapshot_ends_is_asked_again(
     failures = [Unanswered("no Kafka broker answers", mend="start it")] * 2
     ends = KafkaClient.ends
 
-    def answer(client: KafkaClient, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        if failures:
+    def answer(
+        client: KafkaClient, partitions: Iterable[Partition], patience: float | None = 1.0
+    ) -> dict[Partition, int]:
+        if failures and patience is not None:  # at the start it is waited for
             raise failures.pop()
-        return ends(client, partitions)
+        return ends(client, partitions, patience)
 
     monkeypatch.setattr(KafkaClient, "ends", answer)
     topics.row(BILLS, 1)
@@ -271,6 +273,27 @@ def test_a_broker_that_dies_when_the_snapshot_ends_is_asked_again(
         while not log.bootstrapped and time.monotonic() < until:
             seen += rows_of(log.read(1_000, 0.1))
         assert (seen, failures) == ([(BILLS, 1)], [])
+
+
+def test_a_table_was_read_anew_when_the_snapshot_and_its_rows_were_read(topics: Topics) -> None:
+    """Notifications of the time before the reader began say nothing of it, and rows may come after them."""
+    topics.notice()
+    topics.notice("STARTED")
+    topics.scanned(BILLS)
+    topics.notice()
+    with closing(topics.log({}, bootstrapped=True)) as log:
+        topics.row(LINES, 1)
+        assert rows_of(batch_of(log)) == [(LINES, 1)]
+        assert log.read_anew == set()
+        topics.notice("STARTED")
+        topics.scanned(BILLS)
+        topics.scanned("pos.shop.undeclared")
+        topics.row(BILLS, 2, 1)
+        assert rows_of(batch_of(log)) == [(BILLS, 2)]
+        assert log.read(1_000, 0.2) is None
+        assert log.read_anew == set()
+        topics.notice()
+        wait_for(lambda: log.read(1_000, 0.1) is None and log.read_anew == {BILLS})
 
 
 def test_a_cluster_that_does_not_answer_is_told(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:

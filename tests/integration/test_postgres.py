@@ -12,7 +12,8 @@ import psutil
 import psycopg
 import pytest
 
-from connectors.postgres import SourceUnreachable, prepare
+from connectors.postgres import prepare
+from connectors.postgres_session import SourceUnreachable
 from connectors.sources import resolve
 from ringup.errors import SourceError
 from ringup.local_postgres import LocalPostgres

@@ -10,7 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from connectors.connect import Connect
 from connectors.connect_capture import ConnectCapture, Restarts
+from connectors.kafka_signals import KafkaSignals
 from connectors.sources import Source
 
 
@@ -79,9 +81,9 @@ def eventually(holds: Callable[[], bool]) -> bool:
 
 
 def capture_of(server: Pretended) -> ConnectCapture:
-    return ConnectCapture(
-        [Source("pos", {"topic.prefix": "pos"}, "pos.json")], f"http://127.0.0.1:{server.server_port}"
-    )
+    connect = Connect(f"http://127.0.0.1:{server.server_port}")
+    signals = KafkaSignals({"bootstrap.servers": "127.0.0.1:1"}, connect)
+    return ConnectCapture([Source("pos", {"topic.prefix": "pos"}, "pos.json")], connect, signals, {})
 
 
 def test_a_task_that_failed_is_started_again(connect: Pretended) -> None:

@@ -5,17 +5,43 @@ from __future__ import annotations
 import pytest
 
 from connectors.drift import desired, shown, step
-from connectors.sources import load_sources
+from connectors.signals import topic_of
+from connectors.sources import Source, load_sources
 from ringup.reference import reference_folder
 
 
 def test_secrets_stay_references() -> None:
     """Connect resolves them itself; what ringup relies on is set beside them."""
     sources = {source.name: source for source in load_sources(reference_folder() / "connectors" / "sources")}
-    wanted = desired(sources["pos"])
+    wanted = desired(sources["pos"], "broker:9092")
     assert wanted["database.password"] == "${env:POS_PASSWORD}"
     assert wanted["provide.transaction.metadata"] == "true"
     assert wanted["topic.creation.default.partitions"] == "1"
+
+
+def test_a_connector_listens_to_signals() -> None:
+    """By a topic; what the source says of signals, of other channels and of their login stays."""
+    wanted = desired(Source("pos", {"topic.prefix": "pos"}, "pos.json"), "broker:9092")
+    assert wanted["signal.enabled.channels"] == "kafka"
+    assert wanted["signal.kafka.topic"] == topic_of(wanted) == "pos.signals"
+    assert wanted["signal.kafka.bootstrap.servers"] == "broker:9092"
+    said = {
+        "topic.prefix": "pos",
+        "signal.enabled.channels": "source, jmx",
+        "signal.kafka.topic": "signals",
+        "signal.kafka.bootstrap.servers": "inside:9093",
+        "signal.consumer.security.protocol": "SASL_SSL",
+        "message.prefix.exclude.list": "audit",
+    }
+    assert (
+        desired(Source("pos", said, "pos.json"), "broker:9092").items()
+        >= {
+            **said,
+            "signal.enabled.channels": "source,jmx,kafka",
+            "message.prefix.exclude.list": "audit,ringup",
+        }.items()
+    )
+    assert topic_of(said) is None
 
 
 def test_a_step_names_what_changes() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from connectors.embedded import EmbeddedLog, EmbeddedLogWriter
-from tests.debezium import begin, change, end, notice, transaction
+from tests.debezium import begin, change, end, notice, scanned, transaction
 from tests.embedded import BILLS, MEMBERS, drain, rows_of
 
 
@@ -73,17 +73,31 @@ def test_a_snapshot_in_the_middle_of_a_transaction_is_a_batch_of_its_own(
     """What it read is no news, what the transaction did is; from either batch on nothing is lost."""
     writer.append([notice("COMPLETED")])
     drain(log)
-    assert log.read_anew == {"pos"}
-    log.seek({})
-    drain(log)
     read = change("pos.pos.tills", 5, "r")
-    writer.append([begin(), change(BILLS, 1), notice("STARTED"), read, notice("COMPLETED"), end()])
+    told = scanned("pos.pos.tills")  # the last row comes after it
+    writer.append([begin(), change(BILLS, 1), notice("STARTED"), told, read, notice("COMPLETED"), end()])
     snapshot, news = drain(log)
     assert (snapshot.snapshot, rows_of([snapshot])) == (True, [("pos.pos.tills", 0)])
     assert (news.snapshot, rows_of([news])) == (False, [(BILLS, 0)])
-    assert log.read_anew == {"pos"}
+    assert log.read_anew == {"pos.pos.tills"}
     for batch, rest in ((snapshot, [("pos.pos.tills", 0), (BILLS, 0)]), (news, [])):
         again = EmbeddedLog(path, expected=["pos"], transaction_wait=0.05)
         again.seek(batch.positions)
         assert rows_of(drain(again)) == rest
         again.close()
+
+
+def test_a_table_was_read_anew_when_a_snapshot_has_read_all_of_it_since_the_reader_began(
+    writer: EmbeddedLogWriter, log: EmbeddedLog
+) -> None:
+    """Not before the snapshot's end, not where it was given up, and not by one that the reader saw the end of only."""
+    writer.append([notice("COMPLETED"), notice("STARTED"), change(BILLS, 1, "r"), scanned(BILLS)])
+    batches = drain(log)
+    assert log.read_anew == set()
+    log.seek(batches[-1].positions)
+    writer.append([notice("COMPLETED"), notice("STARTED"), scanned(MEMBERS.replace("crm", "pos")), notice("SKIPPED")])
+    drain(log)
+    assert log.read_anew == set()
+    writer.append([notice("STARTED"), scanned(BILLS), change(BILLS, 1, "r"), notice("COMPLETED")])
+    drain(log)
+    assert log.read_anew == {BILLS}
