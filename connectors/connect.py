@@ -5,6 +5,7 @@ See https://kafka.apache.org/documentation/#connect_rest.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ import requests
 from ringup.errors import CaptureError
 
 _PATIENCE = 30.0
+_AGREEMENT, _LOOK = 5.0, 0.2
 _RUNNING = "RUNNING"
 
 
@@ -120,7 +122,7 @@ class Connect:
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         try:
-            answer = requests.request(method, self.url + path, json=body, timeout=_PATIENCE)
+            answer = self._settled(method, path, body)
         except requests.RequestException as error:
             raise CaptureError(
                 f"Kafka Connect does not answer: {type(error).__name__}",
@@ -137,8 +139,17 @@ class Connect:
         raise CaptureError(
             f"Kafka Connect refuses: {words}",
             where=self._shown(),
-            mend="while it rebalances (409), try again in a moment; else correct what it says",
+            mend="while it rebalances, try again in a moment; else correct what it says",
         )
+
+    def _settled(self, method: str, path: str, body: Mapping[str, Any] | None) -> requests.Response:
+        """The answer, once the workers have agreed on who runs what: just after a change they mostly have not."""
+        until = time.monotonic() + _AGREEMENT
+        while True:
+            answer = requests.request(method, self.url + path, json=body, timeout=_PATIENCE)
+            if answer.status_code != requests.codes.conflict or time.monotonic() > until:
+                return answer
+            time.sleep(_LOOK)
 
     def _shown(self) -> str:
         """The address without a login."""

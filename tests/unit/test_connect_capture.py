@@ -23,6 +23,7 @@ class Pretended(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Answers)
         self.state, self.needed, self.restarts = "RUNNING", 1, 0
         self.absent: str | None = None
+        self.conflicts = 0
         self.offset: dict[str, object] = {"lsn": 1}
 
     @property
@@ -35,6 +36,10 @@ class _Answers(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """The status, or the offsets."""
+        if self.server.conflicts:
+            self.server.conflicts -= 1
+            self._say({"message": "a rebalance is expected"}, 409)
+            return
         if self.server.absent is not None:
             self._say({"message": "No status found for connector pos"}, 404, self.server.absent)
             return
@@ -134,6 +139,12 @@ def test_a_worker_that_is_starting_is_not_taken_for_one_without_the_connector(
     time.sleep(0.2)
     capture.stop()
     assert capture.states()["pos"].state == state
+
+
+def test_workers_that_have_not_agreed_yet_are_asked_again(connect: Pretended) -> None:
+    """Just after a change they answer with a conflict."""
+    connect.conflicts, connect.needed = 2, 0
+    assert Connect(f"http://127.0.0.1:{connect.server_port}").state("pos").running
 
 
 def test_the_pauses_grow_while_it_keeps_failing_and_start_anew_when_it_was_well() -> None:
