@@ -42,6 +42,7 @@ _ENGINE = {
     "offset.storage": "org.apache.kafka.connect.storage.FileOffsetBackingStore",
     "offset.flush.interval.ms": "1000",
     "converter.schemas.enable": "false",
+    "converter.replace.null.with.default": "false",
     "errors.max.retries": "0",  # an engine that fails is made anew, once its database answers again
 }
 

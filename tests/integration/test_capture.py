@@ -54,6 +54,17 @@ def add_bills(shop: Captured, first: int, count: int) -> None:
     )
 
 
+def test_null_is_not_taken_for_a_columns_default(shop: Captured) -> None:
+    """Neither in the snapshot nor afterwards."""
+    shop.execute("create table shop.notes (id bigint primary key, state text default 'new')")
+    shop.execute("insert into shop.notes values (1, null)")
+    shop.capture.start()
+    shop.bootstrap()
+    shop.execute("insert into shop.notes values (2, null), (3, default)")
+    shop.read_until(lambda: len(shop.rows("notes")) == 3)
+    assert {number: row["state"] for number, row in shop.rows("notes").items()} == {1: None, 2: None, 3: "new"}
+
+
 def test_a_snapshot_then_the_stream(shop: Captured) -> None:
     """Rows that are there come as a snapshot, what follows as news, exact and with before images.
 
