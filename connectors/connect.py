@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import requests
 
+from connectors.kafka_errors import without_login
 from ringup.errors import CaptureError
 
 _PATIENCE = 30.0
@@ -126,8 +127,8 @@ class Connect:
         except requests.RequestException as error:
             raise CaptureError(
                 f"Kafka Connect does not answer: {type(error).__name__}",
-                where=self._shown(),
-                mend="start it, or correct `log.connect` in ringup.yml",
+                where=without_login(self.url),
+                mend="start it, or correct `kafka.connect` in ringup.yml",
             ) from error
         if answer.ok:
             return answer.json() if answer.content else None
@@ -135,10 +136,10 @@ class Connect:
         # A worker that is still starting knows no path at all, and says so in HTML.
         known = "json" in answer.headers.get("content-type", "")
         if answer.status_code == requests.codes.not_found and path.startswith("/connectors/") and known:
-            raise NotThere(words, where=self._shown(), mend="create it: ringup connectors apply")
+            raise NotThere(words, where=without_login(self.url), mend="create it: ringup connectors apply")
         raise CaptureError(
             f"Kafka Connect refuses: {words}",
-            where=self._shown(),
+            where=without_login(self.url),
             mend="while it rebalances, try again in a moment; else correct what it says",
         )
 
@@ -150,11 +151,6 @@ class Connect:
             if answer.status_code != requests.codes.conflict or time.monotonic() > until:
                 return answer
             time.sleep(_LOOK)
-
-    def _shown(self) -> str:
-        """The address without a login."""
-        scheme, _, rest = self.url.partition("://")
-        return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
 def _words(answer: requests.Response) -> str:

@@ -7,16 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from connectors.converters import converting
 from connectors.signals import by_topic
 from connectors.sources import Source, configured
 
-_CONVERTERS: Mapping[str, str] = {
-    f"{side}.converter{rest}": value
-    for side in ("key", "value")
-    for rest, value in (("", "org.apache.kafka.connect.json.JsonConverter"), (".schemas.enable", "false"))
-}
 _DEFAULTS: Mapping[str, str] = {
-    **_CONVERTERS,
     "tasks.max": "1",
     # Transactions are in the order of the one partition of their topic; the brokers' default for the rest.
     "topic.creation.default.partitions": "1",
@@ -40,7 +35,7 @@ def desired(source: Source, bootstrap: str) -> dict[str, str]:
 
     `bootstrap` are the brokers by which a connector can be told to read a table again.
     """
-    config = {**_DEFAULTS, **configured(source)}
+    config = {**_DEFAULTS, **converting(source.config), **configured(source)}
     return {**config, **by_topic(config, bootstrap)}
 
 

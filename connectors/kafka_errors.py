@@ -1,6 +1,8 @@
-"""What Kafka's client says when something is wrong, by what can be done about it."""
+"""What Kafka's clients say when something is wrong, by what can be done about it."""
 
 from __future__ import annotations
+
+import re
 
 from confluent_kafka import KafkaError
 
@@ -18,4 +20,13 @@ REFUSED = {
 
 
 class Unanswered(LogError):
-    """No broker answers, or not yet: worth waiting for, once one has answered."""
+    """No broker answers, or no schema registry, or not yet: worth waiting for, once one has answered."""
+
+
+class UnknownSchema(Exception):
+    """The registry has no such Avro schema."""
+
+
+def without_login(url: str) -> str:
+    """An address, or several with commas, as it may be shown."""
+    return re.sub(r"(?<=://)[^/]*@", "", url)

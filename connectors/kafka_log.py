@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import orjson
 import pyarrow as pa
 from confluent_kafka import Message
 
 from connectors.assembly import Assembly
+from connectors.formats import Formats
 from connectors.kafka_client import KafkaClient
 from connectors.kafka_errors import Unanswered
 from connectors.kafka_goals import Goals
 from connectors.log import RECORDS, Batch, Partition, Positions
 from connectors.snapshots import Scans, apart, ends_the_first
-from connectors.topics import NOTIFICATION, TRANSACTION, kind_of, source_of
+from connectors.topics import DATA, NOTIFICATION, TRANSACTION, kind_of, source_of
+
+if TYPE_CHECKING:
+    from connectors.registry import Registry
 
 log = logging.getLogger("ringup.kafka")
 
 _LOOK = 10.0
 _LOOK_SOON = 0.25
 _COMMIT_EVERY = 1.0
+_WARN_EVERY = 10.0
 _NONE: pa.Table = RECORDS.empty_table()
 
 
@@ -32,7 +39,7 @@ class KafkaLog:
 
     `tables` are the topics of the tables that are wanted, `expected` the topic prefixes of the sources whose first
     snapshots must be complete before anything may fire; `bootstrapped` says that they were already. `settings` are
-    those of librdkafka, among them `bootstrap.servers` and `group.id`.
+    those of librdkafka, among them `bootstrap.servers` and `group.id`. Avro is read where there is a `registry`.
     """
 
     def __init__(
@@ -43,10 +50,14 @@ class KafkaLog:
         transaction_wait: float = 1.0,
         *,
         bootstrapped: bool = False,
+        registry: Registry | None = None,
     ) -> None:
         self._expected = frozenset(expected)
         own = {f"{source}.{kind}" for source in expected for kind in ("transaction", "notifications")}
         self._client = KafkaClient(settings, own.union(tables), own)
+        self._registry, self._formats = registry, Formats(registry)
+        self._unread: Mapping[Partition, Sequence[Message]] = {}
+        self._warned = -math.inf
         self._wait = transaction_wait
         self._sources = {topic: source_of(topic, expected) for topic in own.union(tables)}
         self._kinds = {topic: kind_of(topic, source) for topic, source in self._sources.items()}
@@ -73,7 +84,7 @@ class KafkaLog:
     def seek(self, positions: Positions) -> None:
         """Continue after `positions`; see `Log`."""
         self._taken, self._done, self._assemblies = dict(positions), positions, self._fresh()
-        self._upto = None
+        self._upto, self._unread = None, {}
         self._ready.clear()
         self._follow_snapshots()
         # Notifications are few: always read from their beginning. A table that is not declared any more is left alone.
@@ -87,10 +98,16 @@ class KafkaLog:
         until = time.monotonic() + wait
         while not self._ready:
             self._look()
-            came = self._client.read(limit, max(0.0, min(until - time.monotonic(), _LOOK_SOON)))
-            self._take_in(came)
-            self._release_overdue()
-            if not came and time.monotonic() >= until:
+            rest = max(0.0, min(until - time.monotonic(), _LOOK_SOON))
+            came = self._unread or self._client.read(limit, rest)
+            try:
+                self._take_in(came)
+            except Unanswered as error:
+                self._wait_for_registry(error, came, rest)
+            else:
+                self._unread = {}
+                self._release_overdue()
+            if (self._unread or not came) and time.monotonic() >= until:
                 break
         return self._ready.popleft() if self._ready else None
 
@@ -104,7 +121,7 @@ class KafkaLog:
     def lag(self) -> int:
         """How many records lie behind the last one read."""
         waiting: int = sum(assembly.held.num_rows for assembly in self._assemblies.values())
-        return self._client.lag() + waiting
+        return self._client.lag() + waiting + sum(len(messages) for messages in self._unread.values())
 
     def cluster(self) -> str:
         """The id of the cluster. Raises LogError when no broker answers."""
@@ -114,6 +131,8 @@ class KafkaLog:
         """Leave the cluster, and tell the group where this ended."""
         self._client.commit(self._done)
         self._client.close()
+        if self._registry is not None:
+            self._registry.close()
 
     def _follow_snapshots(self) -> None:
         """Start over with what notifications say."""
@@ -139,22 +158,41 @@ class KafkaLog:
             self._client.find()
 
     def _take_in(self, came: Mapping[Partition, Sequence[Message]]) -> None:
-        """Sort records by what they are, and make batches of what is whole."""
+        """Sort records by what they are, and make batches of what is whole. Raises Unanswered, and has done nothing."""
         arrived: dict[str, list[pa.Table]] = {source: [] for source in self._assemblies}
+        said: list[tuple[Partition, int, bytes]] = []
         for place, messages in came.items():
-            kind, source = self._kinds[place[0]], self._sources[place[0]]
-            if kind == TRANSACTION:
-                for message in messages:
-                    self._assemblies[source].mark(place, message.offset() or 0, message.value() or b"")
-            elif kind == NOTIFICATION:
-                for message in messages:
-                    self._note(source, place, message.offset() or 0, message.value() or b"")
+            if self._kinds[place[0]] == DATA:
+                arrived[self._sources[place[0]]].append(self._formats.table(place, messages))
             else:
-                arrived[source].append(_table(place, messages))
+                said.extend((place, offset, value) for offset, value in self._formats.words(place, messages))
+        for place, offset, value in said:
+            self._take_word(place, offset, value)
         if came:
             given = [a.add(pa.concat_tables([_NONE, *arrived[source]])) for source, a in self._assemblies.items()]
             self._give(pa.concat_tables(given))
         self._look_at_goals()
+
+    def _take_word(self, place: Partition, offset: int, value: bytes) -> None:
+        """Take in what a connector says of its transactions and snapshots."""
+        source = self._sources[place[0]]
+        try:
+            if self._kinds[place[0]] == TRANSACTION:
+                self._assemblies[source].mark(place, offset, value)
+            else:
+                self._note(source, place, offset, value)
+        except (ValueError, KeyError, TypeError):
+            log.warning("%s[%d] has at offset %d what cannot be read; it is passed over", *place, offset)
+
+    def _wait_for_registry(self, error: Unanswered, came: Mapping[Partition, Sequence[Message]], rest: float) -> None:
+        """Keep what came, to read it when the registry answers again. Nothing is late for that."""
+        if time.monotonic() - self._warned >= _WARN_EVERY:
+            self._warned = time.monotonic()
+            log.warning("%s", error)
+        self._unread = came
+        for assembly in self._assemblies.values():
+            assembly.wait_anew()
+        time.sleep(rest)
 
     def _release_overdue(self) -> None:
         """Give out what was held for too long, once all was read that the topics had by then.
@@ -214,13 +252,3 @@ class KafkaLog:
             self._first_read.look()
             self._complete = self._first_read.reached >= self._expected
         self._read_anew.look()
-
-
-def _table(place: Partition, messages: Sequence[Message]) -> pa.Table:
-    """Records of one partition."""
-    rows = len(messages)
-    offsets = pa.array([message.offset() for message in messages], pa.int64())
-    keys = pa.array([message.key() for message in messages], pa.binary())
-    values = pa.array([message.value() for message in messages], pa.binary())
-    topic, partition = pa.repeat(pa.scalar(place[0]), rows), pa.repeat(pa.scalar(place[1], pa.int32()), rows)
-    return pa.table([topic, partition, offsets, keys.cast(pa.string()), values.cast(pa.string())], schema=RECORDS)

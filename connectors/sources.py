@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from connectors import converters
 from ringup.errors import ConfigError
 
 _POSTGRES = "io.debezium.connector.postgresql.PostgresConnector"
@@ -102,6 +103,17 @@ def configured(source: Source) -> dict[str, str]:
     return {**_DEFAULTS, **own_names, **source.config, **_RELIED_ON, **notifications}
 
 
+def refuse_avro(sources: Iterable[Source]) -> None:
+    """No schema registry is named: raise ConfigError where a source needs one."""
+    for source in sources:
+        if (field := converters.avro_field(source.config)) is not None:
+            raise ConfigError(
+                f"{source.name} writes Avro ({_field(source, field)}), and no schema registry is named",
+                where="ringup.yml: kafka.registry",
+                mend="add `registry:` with its `url` to the block `kafka`; docs/kafka.md has an example",
+            )
+
+
 def _load(path: Path) -> Source:
     try:
         file = _File.model_validate_json(path.read_bytes())
@@ -128,6 +140,8 @@ def _load(path: Path) -> Source:
                 mend=f"set it to {value!r}, or leave it out: ringup sets it",
                 where=_field(source, key),
             )
+    for key, words, mend in converters.mistakes(config):
+        raise ConfigError(words, mend=mend, where=_field(source, key))
     return source
 
 

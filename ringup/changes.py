@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from connectors.board import SourceState
 from connectors.capture import Capture
@@ -16,11 +16,14 @@ from connectors.kafka_log import KafkaLog
 from connectors.kafka_signals import KafkaSignals
 from connectors.log import Log
 from connectors.read_ahead import ReadAhead
-from connectors.sources import Source
+from connectors.sources import Source, refuse_avro
 from ringup.config import Config, KafkaSettings
 from ringup.errors import ConfigError, LogError
 from transforms.project import Table
 from transforms.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from connectors.registry import Registry
 
 FACT = "log"
 OWN = "the change log of the state folder"
@@ -70,11 +73,24 @@ def open_log(config: Config, sources: Sequence[Source], tables: Sequence[Table],
     if config.kafka is None:
         _note(warehouse, config, OWN)
         return ReadAhead(EmbeddedLog(config.state_folder / "log.db", expected=prefixes, transaction_wait=wait))
+    registry = open_registry(config.kafka, sources)
     ready = warehouse.fact("ready") == "yes"
-    topics = [table.topic for table in tables]
-    log = KafkaLog(client_settings(config.kafka, config.project), prefixes, topics, wait, bootstrapped=ready)
+    settings, topics = client_settings(config.kafka, config.project), [table.topic for table in tables]
+    log = KafkaLog(settings, prefixes, topics, wait, bootstrapped=ready, registry=registry)
     _note(warehouse, config, f"the Kafka cluster {log.cluster()}")
     return ReadAhead(log)
+
+
+def open_registry(kafka: KafkaSettings, sources: Sequence[Source]) -> Registry | None:
+    """The schema registry, if one is named. Raises LogError when it does not answer, ConfigError when one is needed."""
+    if kafka.registry is None:
+        refuse_avro(sources)
+        return None
+    from connectors.registry import Registry  # it takes a while, and few have one
+
+    registry = Registry(kafka.registry.url, kafka.registry.client)
+    registry.check()
+    return registry
 
 
 def left_over(config: Config, sources: Sequence[Source], tables: Sequence[Table], warehouse: Warehouse) -> int | None:

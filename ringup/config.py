@@ -73,6 +73,15 @@ class PipelineSettings(Settings):
     """The threads that DuckDB may use, as many as there are cores, say."""
 
 
+class RegistrySettings(Settings):
+    """A schema registry with Confluent's API, for sources whose connectors write Avro."""
+
+    url: str
+    """Its address as a Confluent schema registry, several with commas."""
+    client: dict[str, str | int] = {}
+    """Settings of confluent-kafka's SchemaRegistryClient, passed on as they stand: a login, TLS, a proxy."""
+
+
 class KafkaSettings(Settings):
     """A Kafka cluster whose topics are the change log, and the Kafka Connect cluster that runs Debezium."""
 
@@ -83,6 +92,8 @@ class KafkaSettings(Settings):
     group: str | None = None
     """The consumer group that offsets are committed to, for tools that show its lag. Default: `ringup.` and the
     project's name."""
+    registry: RegistrySettings | None = None
+    """The schema registry that knows the schemas of what connectors write as Avro."""
     client: dict[str, str | int | bool] = {}
     """Settings of librdkafka, passed on as they stand: TLS, SASL and whatever else the cluster asks for."""
 

@@ -17,7 +17,7 @@ from connectors.connect import Connect, ConnectorState, NotThere
 from connectors.drift import Step, desired, shown, step
 from connectors.kafka_signals import KafkaSignals
 from connectors.postgres import prepare
-from connectors.sources import Source, load_sources, resolve
+from connectors.sources import Source, load_sources, refuse_avro, resolve
 from ringup.changes import server_settings
 from ringup.checked import nearest
 from ringup.config import load_config
@@ -44,6 +44,8 @@ class Connecting:
             )
         self.connect = Connect(config.kafka.connect)
         self.sources = chosen(config.sources_folder, names)
+        if config.kafka.registry is None:
+            refuse_avro(self.sources)
         self._bootstrap = config.kafka.bootstrap
         self._signals = KafkaSignals(server_settings(config.kafka))
 

@@ -66,6 +66,7 @@ def decode_sql(table: Table) -> str:
     shape = json.dumps(
         {
             "op": "VARCHAR",
+            "unreadable": "VARCHAR",
             "before": fields,
             "after": fields,
             "source": {"lsn": "BIGINT", "ts_us": "BIGINT", "ts_ms": "BIGINT"},
@@ -95,19 +96,20 @@ imaged as (
     select
         _n,
         change.op as _op,
+        change.unreadable as _unreadable,
         coalesce(change.source.lsn, 0) as _seen,
         case when change.op = 'r' then 0 else coalesce(change.source.lsn, 0) end as _position,
         make_timestamptz(coalesce(change.source.ts_us, change.source.ts_ms * 1000)) as _committed_at,
         case when change.op = 'd' then change.before else change.after end as row_image
     from parsed
 ),
-raws as (select _n, _op, _seen, _position, _committed_at, {image} from imaged),
+raws as (select _n, _op, _unreadable, _seen, _position, _committed_at, {image} from imaged),
 typed as (select *, {typed} from raws),
 checked as (
     select
         *,
         case
-            when _op is null then 'not a change event that can be read'
+            when _op is null then coalesce(_unreadable, 'not a change event that can be read')
             when _op = 't' then '{TRUNCATED}: delete the rows instead'
             when _op not in ('c', 'r', 'u', 'd') then concat('unknown operation ', _op)
             when _committed_at is null then 'no commit time'

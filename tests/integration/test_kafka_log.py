@@ -16,7 +16,7 @@ from connectors.kafka_log import KafkaLog
 from connectors.log import Batch, Partition
 from ringup.errors import LogError
 from ringup.local_kafka import LocalKafka
-from tests.kafka_topics import BILLS, LINES, MARKS, Topics, rows_of
+from tests.kafka_topics import BILLS, LINES, MARKS, NOTICES, Topics, rows_of
 
 
 @pytest.fixture(scope="module")
@@ -294,6 +294,21 @@ def test_a_table_was_read_anew_when_the_snapshot_and_its_rows_were_read(topics: 
         assert log.read_anew == set()
         topics.notice()
         wait_for(lambda: log.read(1_000, 0.1) is None and log.read_anew == {BILLS})
+
+
+def test_marks_that_cannot_be_read_are_passed_over(topics: Topics, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever wrote them: the run goes on, and says where they are."""
+    with closing(topics.log(bootstrapped=True)) as log:
+        for mark in ("no json", '{"id":"6:9"}', None):
+            topics.put(MARKS, mark)
+        topics.put(NOTICES, "no json")
+        topics.row(BILLS, 1, 0, "7:1")
+        topics.end("7:9", bills=1)
+        batch = batch_of(log)
+        assert (rows_of(batch), batch.torn) == ([(BILLS, 1)], 0)
+    for offset in range(3):
+        assert f"{MARKS}[0] has at offset {offset} what cannot be read" in caplog.text
+    assert f"{NOTICES}[0] has at offset 0 what cannot be read" in caplog.text
 
 
 def test_a_cluster_that_does_not_answer_is_told(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:

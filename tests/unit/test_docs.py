@@ -12,10 +12,10 @@ import yaml
 from pydantic import BaseModel
 
 from activations.outbox import Outbox, counts
-from connectors import drift, sources
+from connectors import converters, drift, sources
 from ringup import errors
 from ringup.cli import app
-from ringup.config import Config, KafkaSettings, PipelineSettings, channel_kinds, load_config, shown
+from ringup.config import Config, KafkaSettings, PipelineSettings, RegistrySettings, channel_kinds, load_config, shown
 from ringup.demo.estate import PAST_DAYS
 from ringup.metrics import Metrics
 from tests.house import ROOT, variables
@@ -84,7 +84,21 @@ def test_every_command_and_default_of_connectors_is_documented() -> None:
             option = parameter.opts[0]
             assert not option.startswith("--") or f"`{option}`" in (ROOT / "docs" / "cli.md").read_text()
     for name in drift._DEFAULTS:
-        assert f"`{name}`" in section("kafka.md", "Connectors as code") or name.endswith(".schemas.enable")
+        assert f"`{name}`" in section("kafka.md", "Connectors as code")
+
+
+def test_every_converter_is_documented() -> None:
+    """docs/kafka.md names what it needs and what ringup sets; and the fields of the registry."""
+    text = section("kafka.md", "Formats")
+    for name, converter in converters.CONVERTERS.items():
+        row = re.search(rf"^\| `{re.escape(name)}` \|.*$", text, re.MULTILINE)
+        assert row, name
+        for key, value in converter.relied_on.items():
+            assert f"`{key}` `{value}`" in row[0]
+        for key in converter.needed:
+            assert f"`{key}`" in row[0]
+    for field in RegistrySettings.model_fields:
+        assert f"`{field}`" in text
 
 
 @pytest.mark.parametrize("kind", channel_kinds())

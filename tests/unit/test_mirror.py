@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from connectors.formats import unreadable
 from ringup.engine import Engine
 from ringup.errors import ProjectError, WarehouseError
 from tests.shop import COMMITTED, SHOP, TABLES, batch, change, model, table
@@ -52,6 +53,13 @@ def test_a_change_that_is_no_json_is_kept_aside_and_the_others_go_on(engine: Eng
     take(engine, (BILLS, "no json"), (BILLS, change("c", None, bill(1, "A"), 100)))
     assert quarantined(engine) == [(BILLS, "not a change event that can be read")]
     assert rows(engine, "select visits from live.marts.customers") == [(1,)]
+
+
+def test_a_record_that_could_not_be_decoded_is_kept_with_its_own_reason(engine: Engine) -> None:
+    """The log says why, and keeps the bytes."""
+    take(engine, (BILLS, unreadable(b"\0\xff", "the registry knows no schema 9").decode()))
+    assert quarantined(engine) == [(BILLS, "the registry knows no schema 9")]
+    assert rows(engine, "select value->>'bytes' from live.ringup.quarantine") == [("AP8=",)]
 
 
 @pytest.mark.parametrize(
