@@ -143,9 +143,9 @@ class Dispatcher:
                 await channel.open()
         except BaseException as error:
             self._started.set_exception(error)
-            return
-        self._started.set_result(asyncio.get_running_loop())
-        await self._ending.wait()
-        await asyncio.gather(*(door.lane.close(self._grace) for door in self._doors.values()))
+        else:
+            self._started.set_result(asyncio.get_running_loop())
+            await self._ending.wait()
+            await asyncio.gather(*(door.lane.close(self._grace) for door in self._doors.values()))
         for channel in self._channels.values():
             await channel.close()

@@ -34,6 +34,7 @@ OUTBOX = pa.schema(
         "channel": pa.string(),
         "profile_id": pa.int64(),
         "event_id": pa.string(),
+        "kind": pa.string(),
         "body": pa.string(),
         "committed_at": INSTANT,
         "created_at": INSTANT,

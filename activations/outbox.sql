@@ -21,10 +21,18 @@ create table if not exists live.ringup.outbox (
     channel varchar not null,
     profile_id bigint not null,
     event_id varchar not null,
+    kind varchar not null,          -- fired, entered, exited, updated
     body varchar not null,          -- the message's JSON, as it is sent
     committed_at timestamptz not null,
     created_at timestamptz not null
 );
+
+-- A state of before there was `kind`: a segment's change has it in its event_id, and anything else was a trigger.
+alter table live.ringup.outbox add column if not exists kind varchar;
+
+update live.ringup.outbox
+set kind = if(regexp_full_match(event_id, '(entered|exited|updated)@.*'), split_part(event_id, '@', 1), 'fired')
+where kind is null;
 
 -- Every attempt. One row per attempt that ended; after delivered or rejected there is no further one.
 create table if not exists live.ringup.receipts (
@@ -64,7 +72,7 @@ places as (
     limit $limit
 )
 
-select delivery_id, seq, activation, channel, profile_id, event_id, body, committed_at, created_at
+select delivery_id, seq, activation, channel, profile_id, event_id, kind, body, committed_at, created_at
 from live.ringup.outbox
 where seq in (select seq from places)
 order by seq

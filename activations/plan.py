@@ -62,6 +62,7 @@ def deliver(candidate: Candidate, activation: ActivationSpec, *, now: datetime) 
         channel=activation.channel,
         profile_id=candidate.profile_id,
         event_id=event_id,
+        kind=kind_of(candidate),
         body=encode(message),
         committed_at=candidate.committed_at,
         created_at=now,

@@ -40,8 +40,9 @@ class Delivery:
     """One message for one profile on one channel.
 
     `delivery_id` is the idempotency key: the same for every attempt and after every restart. `seq` is its place in
-    the outbox, which numbers it; it is 0 before that. `body` is the message's JSON, encoded once, so that every
-    attempt sends the same bytes. `committed_at` is the source's commit time.
+    the outbox, which numbers it; it is 0 before that. `kind` is `fired`, or how the segment changed. `body` is the
+    message's JSON, encoded once, so that every attempt sends the same bytes. `committed_at` is the commit's time in the
+    source.
     """
 
     delivery_id: str
@@ -50,6 +51,7 @@ class Delivery:
     channel: str
     profile_id: int
     event_id: str
+    kind: str
     body: str
     committed_at: datetime
     created_at: datetime

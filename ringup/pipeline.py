@@ -63,7 +63,7 @@ class Pipeline:
         self.project = load_project(config.dbt_folder, folder / "dbt")
         check_captured(self.project.tables, sources)
         check_messages(self.project.activations, self.project.models)
-        self.dispatcher = Dispatcher(open_channels(config.channels, self.project.activations))
+        self.dispatcher = Dispatcher(open_channels(config, self.project.activations))
         settings = Settings(config.pipeline.memory_limit, config.pipeline.threads)
         self.engine = Engine(folder / "live.duckdb", self.project, settings)
         self.log = open_log(config, sources, self.project.tables, self.engine.warehouse)

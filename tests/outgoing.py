@@ -8,13 +8,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from activations.channels.kafka import KafkaChannel, KafkaChannelSettings
 from activations.channels.webhook import WebhookChannel, WebhookSettings
 from activations.types import Delivery
+from ringup.config import Config
 from transforms.changes import Membership, SegmentChange, TriggerFired
 from transforms.project import ActivationSpec
 
 COMMITTED = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 NOW = datetime(2026, 3, 1, 12, 0, 1, tzinfo=UTC)
+PROJECT = Config(project="corner-shop")
 SECRET = "whsec_" + b64encode(bytes(range(32))).decode()
 
 POINTS = ActivationSpec(
@@ -51,10 +54,19 @@ def delivery(number: int, profile_id: int = 1, channel: str = "till") -> Deliver
         channel=channel,
         profile_id=profile_id,
         event_id=str(number),
+        kind="fired",
         body=f'{{"type":"points_at_the_till","data":{{"number":{number}}}}}',
         committed_at=COMMITTED,
         created_at=NOW,
     )
+
+
+def kafka_topic(bootstrap: str, topic: str, **settings: Any) -> KafkaChannel:
+    """A Kafka channel that retries quickly, unless told otherwise."""
+    quick = {"timeout": "2s", "retry": ["20ms"]}
+    return KafkaChannelSettings.model_validate(
+        {"type": "kafka", "bootstrap": bootstrap, "topic": topic, **quick, **settings}
+    ).channel("till", PROJECT)
 
 
 def webhook(url: str, **settings: Any) -> WebhookChannel:
@@ -62,4 +74,4 @@ def webhook(url: str, **settings: Any) -> WebhookChannel:
     quick = {"timeout": "2s", "retry": ["20ms"]}
     return WebhookSettings.model_validate(
         {"type": "webhook", "url": url, "secret": SECRET, **quick, **settings}
-    ).channel()
+    ).channel("till", PROJECT)

@@ -9,11 +9,13 @@ from activations.channels.base import Channel, MakesChannel
 from ringup.errors import ProjectError
 
 if TYPE_CHECKING:
+    from ringup.config import Config
     from transforms.project import ActivationSpec
 
 
-def open_channels(settings: Mapping[str, MakesChannel], activations: Iterable[ActivationSpec]) -> dict[str, Channel]:
-    """The channels by name. Raises ProjectError when an activation asks for one that is not there."""
+def open_channels(config: Config, activations: Iterable[ActivationSpec]) -> dict[str, Channel]:
+    """The channels of a project by name. Raises ProjectError when an activation asks for one that is not there."""
+    settings: Mapping[str, MakesChannel] = config.channels
     for activation in activations:
         if activation.channel not in settings:
             raise ProjectError(
@@ -21,4 +23,4 @@ def open_channels(settings: Mapping[str, MakesChannel], activations: Iterable[Ac
                 where=f"{activation.path}: {activation.name}.channel",
                 mend=f"Name one of the channels in ringup.yml ({', '.join(settings) or 'none yet'}), or add it there.",
             )
-    return {name: block.channel() for name, block in settings.items()}
+    return {name: block.channel(name, config) for name, block in settings.items()}

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from activations.types import Delivery, State
+
+if TYPE_CHECKING:
+    from ringup.config import Config
 
 LONGEST_RETRY_AFTER = timedelta(days=1).total_seconds()
 """A receiver that asks for a longer wait than this is asked again after it."""
@@ -54,8 +57,11 @@ class Channel(Protocol):
 class MakesChannel(Protocol):
     """A channel's settings: what ringup.yml says under the channel's name."""
 
-    def channel(self) -> Channel:
-        """A channel with these settings."""
+    def channel(self, name: str, config: Config) -> Channel:
+        """A channel with these settings, of this name in the project of `config`.
+
+        Raises ConfigError when they do not suffice there.
+        """
 
 
 def wait_before_retry(schedule: Sequence[timedelta], failures: int, retry_after: float, random: Random) -> float:

@@ -21,7 +21,7 @@ from standardwebhooks import Webhook
 
 from activations.channels.base import Outcome
 from activations.types import Delivery
-from ringup.config import Duration, Settings
+from ringup.config import Config, Duration, Settings
 from ringup.errors import ChannelError
 
 REFUSALS = frozenset({400, 406, 409, 410, 413, 414, 415, 422, 431, 451})
@@ -66,7 +66,7 @@ class WebhookSettings(Settings):
     in_flight: Annotated[int, Field(ge=1, le=1000)] = 64
     """How many messages may be under way at once."""
 
-    def channel(self) -> WebhookChannel:
+    def channel(self, name: str, config: Config) -> WebhookChannel:
         """The channel with these settings."""
         return WebhookChannel(self)
 

@@ -6,16 +6,12 @@ import asyncio
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
 from pathlib import Path
 from queue import Queue
-from typing import Any
 
-import duckdb
 import pytest
 from aiohttp import web
 
@@ -23,45 +19,16 @@ from activations import outbox
 from activations.channels.webhook import WebhookChannel
 from activations.dispatch import Dispatcher
 from activations.outbox import Outbox
-from activations.types import FINAL, Delivery, Receipt
+from activations.types import Receipt
 from ringup.errors import ChannelError
+from tests.dispatching import Receipts, dispatching, finals, live, nothing_more, running
 from tests.http_receiver import HttpReceiver, ok, port_that_is_free, status
 from tests.outgoing import delivery, webhook
-
-Receipts = Queue[Receipt]
-
-
-def nothing_more(channel: str, *, after: int, limit: int) -> list[Delivery]:
-    """An outbox without anything left from an earlier run."""
-    return []
-
-
-@contextmanager
-def dispatching(url: str, **settings: Any) -> Iterator[tuple[Dispatcher, Receipts]]:
-    """A dispatcher with one webhook, and its receipts as they come."""
-    receipts: Receipts = Queue()
-    dispatcher = Dispatcher({"till": webhook(url, **settings)}, receipts.put)
-    dispatcher.start()
-    try:
-        dispatcher.refill(nothing_more)
-        yield dispatcher, receipts
-    finally:
-        dispatcher.stop()
-
-
-def finals(receipts: Receipts, count: int) -> list[Receipt]:
-    """Wait for so many final receipts."""
-    found: list[Receipt] = []
-    while len(found) < count:
-        receipt = receipts.get(timeout=20)
-        if receipt.state in FINAL:
-            found.append(receipt)
-    return found
 
 
 def test_a_submitted_delivery_arrives_and_its_receipt_comes_back() -> None:
     """The receipt names the delivery, and is there for the ledger until it is recorded."""
-    with HttpReceiver() as receiver, dispatching(receiver.url) as (dispatcher, receipts):
+    with HttpReceiver() as receiver, dispatching(webhook(receiver.url)) as (dispatcher, receipts):
         dispatcher.submit([delivery(1)])
         [receipt] = finals(receipts, 1)
         assert (receipt.delivery_id, receipt.seq, receipt.state) == (delivery(1).delivery_id, 1, "delivered")
@@ -81,7 +48,10 @@ def test_each_profile_gets_its_messages_in_order_while_many_are_under_way() -> N
         return web.Response()
 
     deliveries = [delivery(number, profile_id=number * 7 % 20) for number in range(1, 601)]
-    with HttpReceiver(takes_a_moment) as receiver, dispatching(receiver.url, in_flight=8) as (dispatcher, receipts):
+    with (
+        HttpReceiver(takes_a_moment) as receiver,
+        dispatching(webhook(receiver.url, in_flight=8)) as (dispatcher, receipts),
+    ):
         for start in range(0, 600, 50):
             dispatcher.submit(deliveries[start : start + 50])
         finals(receipts, 600)
@@ -97,7 +67,10 @@ def test_each_profile_gets_its_messages_in_order_while_many_are_under_way() -> N
 def test_a_receiver_that_recovers_gets_the_same_message_again() -> None:
     """After three errors the message is taken, under one id, signed anew, with the number of its attempt."""
     error = status(500, "not now")
-    with HttpReceiver(error, error, error, ok) as receiver, dispatching(receiver.url) as (dispatcher, receipts):
+    with (
+        HttpReceiver(error, error, error, ok) as receiver,
+        dispatching(webhook(receiver.url)) as (dispatcher, receipts),
+    ):
         dispatcher.submit([delivery(1)])
         [last] = finals(receipts, 1)
         everything = dispatcher.receipts()
@@ -111,7 +84,7 @@ def test_a_receiver_that_recovers_gets_the_same_message_again() -> None:
 def test_a_held_profile_does_not_hold_the_others() -> None:
     """One profile's message is told to wait; everybody else's goes out, and its own later ones stay behind it."""
     wait = status(500, Retry_After="1")
-    with HttpReceiver(wait, ok) as receiver, dispatching(receiver.url) as (dispatcher, receipts):
+    with HttpReceiver(wait, ok) as receiver, dispatching(webhook(receiver.url)) as (dispatcher, receipts):
         dispatcher.submit([delivery(1, profile_id=1)])
         assert receipts.get(timeout=10).state == "retry"
         dispatcher.submit([delivery(number, profile_id=number % 5) for number in range(2, 22)])
@@ -131,7 +104,7 @@ def test_too_many_requests_wait_as_long_as_the_receiver_asks(form: str) -> None:
         Date=format_datetime(now, usegmt=True),
         Retry_After="1" if form == "seconds" else format_datetime(now + timedelta(seconds=1), usegmt=True),
     )
-    with HttpReceiver(busy, ok) as receiver, dispatching(receiver.url) as (dispatcher, receipts):
+    with HttpReceiver(busy, ok) as receiver, dispatching(webhook(receiver.url)) as (dispatcher, receipts):
         dispatcher.submit([delivery(1, profile_id=1)])
         assert receipts.get(timeout=10).status == 429
         dispatcher.submit([delivery(number, profile_id=number) for number in range(2, 12)])
@@ -145,7 +118,7 @@ def test_a_refused_message_is_rejected_and_the_next_one_goes_on(code: int) -> No
     """It is not tried again, the reason is in the receipt, and the profile is not held by it."""
     with (
         HttpReceiver(status(code, "unknown card"), ok) as receiver,
-        dispatching(receiver.url) as (
+        dispatching(webhook(receiver.url)) as (
             dispatcher,
             receipts,
         ),
@@ -161,7 +134,7 @@ def test_a_refused_message_is_rejected_and_the_next_one_goes_on(code: int) -> No
 def test_messages_wait_for_a_webhook_that_is_down() -> None:
     """While nobody listens few attempts are made; when the webhook is up, all arrive once and in order."""
     port = port_that_is_free()
-    with dispatching(f"http://127.0.0.1:{port}/hooks", in_flight=1) as (dispatcher, receipts):
+    with dispatching(webhook(f"http://127.0.0.1:{port}/hooks", in_flight=1)) as (dispatcher, receipts):
         dispatcher.submit([delivery(number, profile_id=number % 3) for number in range(1, 31)])
         down = [receipts.get(timeout=20) for _ in range(5)]
         assert {receipt.state for receipt in down} == {"retry"}
@@ -265,7 +238,7 @@ def test_a_wall_clock_that_jumps_changes_no_wait(monkeypatch: pytest.MonkeyPatch
     """Waits are counted by the monotonic clock: a clock set back by an hour holds nothing for an hour."""
     moved = time.time() - 3600
     error = status(500)
-    with HttpReceiver(error, error, ok) as receiver, dispatching(receiver.url) as (dispatcher, receipts):
+    with HttpReceiver(error, error, ok) as receiver, dispatching(webhook(receiver.url)) as (dispatcher, receipts):
         dispatcher.submit([delivery(1)])
         assert receipts.get(timeout=10).state == "retry"
         monkeypatch.setattr(time, "time", lambda: moved)
@@ -274,7 +247,7 @@ def test_a_wall_clock_that_jumps_changes_no_wait(monkeypatch: pytest.MonkeyPatch
 
 def test_a_dispatcher_that_has_ended_takes_nothing() -> None:
     """Submitting after the end is an error, not a silent loss; stopping twice is not."""
-    with HttpReceiver() as receiver, dispatching(receiver.url) as (dispatcher, _):
+    with HttpReceiver() as receiver, dispatching(webhook(receiver.url)) as (dispatcher, _):
         dispatcher.stop()
         dispatcher.stop()
         with pytest.raises(ChannelError, match="does not run"):
@@ -292,19 +265,3 @@ def test_a_channel_that_cannot_be_opened_is_told_at_the_start() -> None:
     channel.__class__ = Locked
     with pytest.raises(ChannelError, match="locked"):
         Dispatcher({"till": channel}).start()
-
-
-@contextmanager
-def live(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A warehouse file as the pipeline has it open."""
-    with duckdb.connect(":memory:") as con:
-        con.execute(f"attach '{path}' as live (row_group_size 20480)")
-        yield con
-
-
-def running(channel: WebhookChannel, capacity: int = 1000) -> tuple[Dispatcher, Receipts]:
-    """A dispatcher that has started, and its receipts."""
-    receipts: Receipts = Queue()
-    dispatcher = Dispatcher({"till": channel}, receipts.put, capacity=capacity)
-    dispatcher.start()
-    return dispatcher, receipts

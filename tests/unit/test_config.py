@@ -153,7 +153,12 @@ def test_the_reference_project_is_valid() -> None:
         ),
         ("project: a\nchannels: [x]", "channels", "this must be a block of `name: value` lines", "docs/"),
         ("project: a\nchannels: {till: x}", "channels.till", "this must be a block of `name: value` lines", "docs/"),
-        ("project: a\nchannels: {till: {}}", "channels.till.type", "it is missing", "Add it; known are: webhook."),
+        (
+            "project: a\nchannels: {till: {}}",
+            "channels.till.type",
+            "it is missing",
+            "Add it; known are: kafka, webhook.",
+        ),
         (
             "project: a\nchannels: {till: {type: webhok}}",
             "channels.till.type",

@@ -70,6 +70,7 @@ def test_the_body_holds_the_row_the_text_and_the_commit_time() -> None:
         },
     }
     assert (delivery.committed_at, delivery.created_at, delivery.channel) == (COMMITTED, NOW, "till")
+    assert delivery.kind == "fired"
 
 
 def test_a_profile_that_left_is_told_from_its_last_row() -> None:

@@ -69,6 +69,18 @@ def test_a_message_enters_the_outbox_once(con: duckdb.DuckDBPyConnection) -> Non
     assert outbox.counts(con)["messages"] == 4
 
 
+def test_messages_of_before_there_were_kinds_get_theirs(con: duckdb.DuckDBPyConnection) -> None:
+    """A state without the column is taken over: how a segment changed is in the event's id."""
+    box = Outbox(con)
+    changes = [replace(delivery(n), event_id=f"{kind}@2026-03-01") for n, kind in enumerate(("entered", "exited"), 1)]
+    box.append([], [*changes, replace(delivery(3), event_id="bill@1")])
+    con.execute("alter table live.ringup.outbox drop column kind")
+    again = Outbox(con)
+    again.append([], [replace(delivery(4), kind="updated")])
+    kinds = [item.kind for item in outbox.pending(con, "till")]
+    assert kinds == ["entered", "exited", "fired", "updated"]
+
+
 def test_a_rolled_back_message_may_be_sent_later(con: duckdb.DuckDBPyConnection) -> None:
     """What was not committed is not taken for sent, and no number is given twice."""
     box = Outbox(con)

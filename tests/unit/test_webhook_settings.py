@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from activations.channels import open_channels
 from activations.channels.webhook import DOWN, REFUSALS, WebhookSettings, retry_after
+from ringup.config import Config
 from ringup.errors import ProjectError
 from tests.outgoing import POINTS, SECRET
 
@@ -66,7 +67,7 @@ def test_a_secret_may_come_without_prefix_or_padding() -> None:
 def test_an_activation_of_an_unknown_channel_is_refused() -> None:
     """The error names the file, the activation and the channels that there are."""
     with pytest.raises(ProjectError) as caught:
-        open_channels({"mail": WebhookSettings.model_validate(GOOD)}, [POINTS])
+        open_channels(Config(project="shop", channels={"mail": WebhookSettings.model_validate(GOOD)}), [POINTS])
     assert caught.value.where == "models/activations.yml: points_at_the_till.channel"
     assert "`till`" in caught.value.message
     assert "mail" in caught.value.mend
@@ -74,7 +75,8 @@ def test_an_activation_of_an_unknown_channel_is_refused() -> None:
 
 def test_channels_are_opened_by_name() -> None:
     """Each block of settings becomes a channel with its schedule and its limit."""
-    channels = open_channels({"till": WebhookSettings.model_validate({**GOOD, "in_flight": 7})}, [POINTS])
+    settings = WebhookSettings.model_validate({**GOOD, "in_flight": 7})
+    channels = open_channels(Config(project="shop", channels={"till": settings}), [POINTS])
     assert list(channels) == ["till"]
     assert channels["till"].in_flight == 7
 
