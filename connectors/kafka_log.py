@@ -152,7 +152,10 @@ class KafkaLog:
     def _look(self) -> None:
         """Find topics and partitions that are new: soon, while a transaction waits or a topic is missing."""
         missing = self._kinds.keys() - {topic for topic, _ in self._client.assigned}
-        waiting = any(assembly.waits_for(missing) for assembly in self._assemblies.values())
+        waiting = any(
+            assembly.waits_for(missing) or (assembly.held.num_rows and f"{source}.transaction" in missing)
+            for source, assembly in self._assemblies.items()
+        )
         if time.monotonic() - self._looked >= (_LOOK_SOON if waiting or (missing and not self._complete) else _LOOK):
             self._looked = time.monotonic()
             self._client.find()

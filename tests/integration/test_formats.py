@@ -39,7 +39,7 @@ from transforms.warehouse import Warehouse
 FORMATS = ("plain", "schemas", "in-avro")
 """Prefixes of the sources, one of which cannot be a name in Avro."""
 
-WAIT = 2.0
+WAIT = 5.0
 """Seconds that the rest of a transaction is waited for."""
 
 TYPES = {

@@ -82,6 +82,18 @@ def test_a_transaction_waits_for_all_its_changes(topics: Topics) -> None:
         assert rows_of(batch_of(log)) == [(BILLS, 1), (LINES, 3), (BILLS, 2)]
 
 
+def test_the_topic_of_the_transactions_may_come_with_the_first_one(topics: Topics) -> None:
+    """It is looked for as long as changes wait for it, and nothing is torn for want of it."""
+    topics.create(pos_transaction=0)
+    with closing(topics.log(bootstrapped=True)) as log:
+        topics.row(BILLS, 1, 0, "5:1")
+        assert log.read(1_000, 0.3) is None
+        topics.make(MARKS, 1)
+        topics.end("5:9", bills=1)
+        batch = batch_of(log, patience=5.0)
+        assert (rows_of(batch), batch.torn) == ([(BILLS, 1)], 0)
+
+
 def test_a_transaction_without_its_rest_goes_on_after_a_while(topics: Topics) -> None:
     """What there is is given out and counted as torn; what comes of it later is not held up again."""
     with closing(topics.log(bootstrapped=True, wait=0.3)) as log:
