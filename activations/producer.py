@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from activations.channels.base import Outcome
 from activations.cloudevents import Record
+from connectors.kafka_errors import UNKNOWN
 from ringup.errors import ChannelError, ConfigError
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,6 @@ REFUSALS = frozenset(
 )
 """Errors that say no to this record, now and later. Whatever else is wrong, is wrong with the topic or its brokers."""
 
-ABSENT = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
 FORBIDDEN = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 
 RELIED_ON: Mapping[str, str | int | bool] = {
@@ -91,8 +91,8 @@ class TopicProducer:
             return
         wrong = there.topics[self._topic].error
         made_by_itself = str(self._settings["allow.auto.create.topics"]).lower() == "true"
-        if wrong is not None and wrong.code() in (FORBIDDEN if made_by_itself else ABSENT | FORBIDDEN):
-            absent, brokers = wrong.code() in ABSENT, self._settings["bootstrap.servers"]
+        if wrong is not None and wrong.code() in (FORBIDDEN if made_by_itself else UNKNOWN | FORBIDDEN):
+            absent, brokers = wrong.code() in UNKNOWN, self._settings["bootstrap.servers"]
             raise ChannelError(
                 self._words(wrong),
                 where=f"{self._where}.topic",
@@ -180,7 +180,7 @@ class TopicProducer:
         return Outcome("retry", self._words(error), error.code(), channel_down=True)
 
     def _words(self, error: KafkaError) -> str:
-        if error.code() in ABSENT:
+        if error.code() in UNKNOWN:
             return f"the topic {self._topic} is not there: {error.str()}"
         if error.code() in FORBIDDEN:
             return f"this login may not write to {self._topic}: {error.str()}"

@@ -140,7 +140,7 @@ class Assembly:
 
         Where an END waits, later changes do not make it wait longer: a busy source would be held up for ever.
         """
-        if not self.held.num_rows and not self._ends:
+        if not self.held.num_rows and not self.open:
             self._since = None
             return False
         self._since = now if self._since is None else self._since

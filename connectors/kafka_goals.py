@@ -32,8 +32,9 @@ class Goals:
     def look(self) -> None:
         """See how far the announced ones are; cheap when there are none."""
         try:
-            for name, topics in list(self._announced.items()):
+            if self._announced:
                 self._client.find()
+            for name, topics in list(self._announced.items()):
                 mine = [place for place in self._client.assigned if place[0] in topics]
                 self._ends[name] = self._client.ends(mine)
                 del self._announced[name]

@@ -83,12 +83,9 @@ class Registry:
             raise self._silent[1]
         try:
             found = self._client.get_schema(number)
-        except SchemaRegistryError as error:
-            if error.error_code == _NOT_THERE:
+        except Exception as error:  # its own, or one of the HTTP client below it, which it does not name
+            if isinstance(error, SchemaRegistryError) and error.error_code == _NOT_THERE:
                 raise UnknownSchema(f"the registry knows no schema {number}") from error
-            self._silent = time.monotonic(), self._unanswered(error)
-            raise self._silent[1] from error
-        except Exception as error:  # the errors of the HTTP client below it, which are not named by it
             self._silent = time.monotonic(), self._unanswered(error)
             raise self._silent[1] from error
         self._silent = None

@@ -48,22 +48,22 @@ class Capturing(Protocol):
         """End."""
 
 
-def server_settings(kafka: KafkaSettings) -> dict[str, str | int | bool]:
-    """The settings of any client of the cluster."""
-    return {**kafka.client, "bootstrap.servers": kafka.bootstrap}
-
-
 def client_settings(kafka: KafkaSettings, project: str) -> dict[str, str | int | bool]:
     """The settings of a consumer of the project."""
-    return {**server_settings(kafka), "group.id": kafka.group or f"ringup.{project}"}
+    return {**kafka.access, "group.id": kafka.group or f"ringup.{project}"}
 
 
 def open_capture(config: Config, sources: Sequence[Source], environ: Mapping[str, str]) -> Capturing:
     """What brings changes in, not started yet. Raises ConfigError when `environ` lacks what a source refers to."""
     if config.kafka is None:
         return Capture(sources, config.state_folder, environ)
-    connect = Connect(config.kafka.connect) if config.kafka.connect else None
-    return ConnectCapture(sources, connect, KafkaSignals(server_settings(config.kafka), connect), environ)
+    connect = connect_of(config.kafka)
+    return ConnectCapture(sources, connect, KafkaSignals(config.kafka.access, connect), environ)
+
+
+def connect_of(kafka: KafkaSettings) -> Connect | None:
+    """The Connect cluster, if one is named."""
+    return Connect(kafka.connect) if kafka.connect else None
 
 
 def open_log(config: Config, sources: Sequence[Source], tables: Sequence[Table], warehouse: Warehouse) -> Log:

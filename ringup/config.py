@@ -97,6 +97,11 @@ class KafkaSettings(Settings):
     client: dict[str, str | int | bool] = {}
     """Settings of librdkafka, passed on as they stand: TLS, SASL and whatever else the cluster asks for."""
 
+    @property
+    def access(self) -> dict[str, str | int | bool]:
+        """What any client of the cluster needs: its settings, and the brokers."""
+        return {**self.client, "bootstrap.servers": self.bootstrap}
+
 
 class Config(Settings):
     """A project. Paths are relative to the folder of ringup.yml."""

@@ -18,7 +18,6 @@ from connectors.drift import Step, desired, shown, step
 from connectors.kafka_signals import KafkaSignals
 from connectors.postgres import prepare
 from connectors.sources import Source, load_sources, refuse_avro, resolve
-from ringup.changes import server_settings
 from ringup.checked import nearest
 from ringup.config import load_config
 from ringup.errors import ConfigError, SourceError
@@ -47,7 +46,7 @@ class Connecting:
         if config.kafka.registry is None:
             refuse_avro(self.sources)
         self._bootstrap = config.kafka.bootstrap
-        self._signals = KafkaSignals(server_settings(config.kafka))
+        self._signals = KafkaSignals(config.kafka.access)
 
     def plan(self) -> list[Step]:
         """What differs between the files and Connect."""

@@ -10,8 +10,7 @@ from connectors.connect import Connect
 from ringup.errors import CaptureError
 from ringup.kafka_jars import kafka_jars
 from ringup.local_kafka import java
-from ringup.local_server import HOST, LocalServer, free_port
-from ringup.started import Started
+from ringup.local_server import HOST, LocalServer, LocalService, free_port
 
 _JSON = "org.apache.kafka.connect.json.JsonConverter"
 _SETTINGS: Mapping[str, str] = {
@@ -35,7 +34,7 @@ _SETTINGS: Mapping[str, str] = {
 }
 
 
-class LocalConnect(Started):
+class LocalConnect(LocalService):
     """A Kafka Connect worker in distributed mode, reachable on the loopback interface only.
 
     Its state is in topics of the broker at `bootstrap`. `environ` is what `${env:NAME}` in a connector's configuration
@@ -56,11 +55,6 @@ class LocalConnect(Started):
         """The address of its REST API."""
         return f"http://{HOST}:{self._port}"
 
-    @property
-    def pid(self) -> int | None:
-        """The process, while it runs."""
-        return self._server.pid
-
     def start(self) -> Self:
         """Start the worker and wait until it answers. Raises CaptureError when it will not."""
         file = self.folder / "connect.properties"
@@ -75,14 +69,6 @@ class LocalConnect(Started):
         command = java("connect", "org.apache.kafka.connect.cli.ConnectDistributed", str(file))
         self._server.start(command, self._answers, environ=self._environ)
         return self
-
-    def stop(self) -> None:
-        """Stop the worker and wait for it."""
-        self._server.stop()
-
-    def kill(self) -> None:
-        """Kill the worker at once, as a crash would."""
-        self._server.kill()
 
     def _answers(self) -> bool:
         try:

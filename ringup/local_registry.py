@@ -9,13 +9,12 @@ import requests
 
 from ringup.kafka_jars import kafka_jars
 from ringup.local_kafka import jvm
-from ringup.local_server import HOST, LocalServer, free_port
-from ringup.started import Started
+from ringup.local_server import HOST, LocalServer, LocalService, free_port
 
 _PATIENCE = 1.0
 
 
-class LocalRegistry(Started):
+class LocalRegistry(LocalService):
     """A schema registry (Apicurio) that keeps its schemas in `folder`, reachable on the loopback interface only.
 
     Later starts carry on with what is there, on the same port. It stops when the process that started it ends.
@@ -51,14 +50,6 @@ class LocalRegistry(Started):
             self._answers,
         )
         return self
-
-    def stop(self) -> None:
-        """Stop the registry and wait for it."""
-        self._server.stop()
-
-    def kill(self) -> None:
-        """Kill the registry at once, as a crash would."""
-        self._server.kill()
 
     def _answers(self) -> bool:
         try:

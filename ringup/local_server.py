@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from ringup.errors import CaptureError
+from ringup.started import Started
 
 HOST = "127.0.0.1"
 _LOOK = 0.05
@@ -121,3 +122,22 @@ class LocalServer:
             kill_family(psutil.Process(self._process.pid))
         self._process.wait()
         self._process = None
+
+
+class LocalService(Started):
+    """What is one server process while it runs: `_server`."""
+
+    _server: LocalServer
+
+    @property
+    def pid(self) -> int | None:
+        """The process, while it runs."""
+        return self._server.pid
+
+    def stop(self) -> None:
+        """Stop it and wait for it."""
+        self._server.stop()
+
+    def kill(self) -> None:
+        """Kill it at once, as a crash would."""
+        self._server.kill()

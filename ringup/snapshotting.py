@@ -8,14 +8,13 @@ from pathlib import Path
 
 import typer
 
-from connectors.connect import Connect
 from connectors.kafka_signals import KafkaSignals
 from connectors.postgres import captured, includes
 from connectors.postgres_session import SourceUnreachable, nudge
 from connectors.signals import ask_by_file
 from connectors.sources import Source, resolve
 from ringup import service
-from ringup.changes import server_settings
+from ringup.changes import connect_of
 from ringup.checked import nearest
 from ringup.config import Config, load_config
 from ringup.connecting import chosen
@@ -36,8 +35,7 @@ def ask_for_snapshot(project: Path, name: str, tables: Sequence[str]) -> None:
     if config.kafka is None:
         ask_by_file(config.state_folder, source.name, tables)
     else:
-        connect = Connect(config.kafka.connect) if config.kafka.connect else None
-        KafkaSignals(server_settings(config.kafka), connect).ask_for_snapshot(source, tables)
+        KafkaSignals(config.kafka.access, connect_of(config.kafka)).ask_for_snapshot(source, tables)
     if login is not None:
         nudge(login)
     typer.echo(f"{name}: asked to read {', '.join(tables)} again. Nothing fires from the rows that it reads.")

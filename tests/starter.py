@@ -8,7 +8,6 @@ import queue
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from ringup.demo.cluster import DemoKafka
 from ringup.demo.inbox import Account, Inbox, Message
 from ringup.demo.receiver import Receiver, make_secret
 from ringup.local_postgres import LocalPostgres
+from tests.waiting import wait_for
 
 WAIT = 60.0
 """Seconds after which a test gives up: far more than anything takes on a busy machine."""
@@ -146,11 +146,7 @@ class Shop:
 
 def eventually(true: Callable[[], Any]) -> Any:
     """The first answer that is true; the test fails when there is none in time."""
-    until = time.monotonic() + WAIT
-    while not (answer := true()):
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    return answer
+    return wait_for(true, WAIT)
 
 
 @contextmanager

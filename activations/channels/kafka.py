@@ -71,7 +71,7 @@ class KafkaChannelSettings(Settings):
         if self.bootstrap is not None:
             client = {**self.client, "bootstrap.servers": self.bootstrap}
         elif config.kafka is not None:
-            client = {**config.kafka.client, **self.client, "bootstrap.servers": config.kafka.bootstrap}
+            client = {**config.kafka.access, **self.client}
         else:
             raise ConfigError(
                 "it is missing, and there is no block `kafka:` whose cluster it could be",

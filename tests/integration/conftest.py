@@ -1,14 +1,17 @@
-"""What the integration tests share: the reference project and one made by `ringup init`, each compiled once."""
+"""What the integration tests share: a broker, and the reference project and one made by `ringup init`."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ringup.config import load_config
 from ringup.init import start_project
+from ringup.local_kafka import LocalKafka
+from tests.kafka_broker import GUARDED, Broker
 from tests.reference import REFERENCE, Reference
 from transforms.project import load_project
 
@@ -34,3 +37,10 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     """What ringup sees of the project that it comes with."""
     state = tmp_path_factory.mktemp("state")
     return Reference(load_project(REFERENCE, state), state)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory, kafka_jars: None) -> Iterator[Broker]:
+    """A broker with rules for who may do what, for the tests of one module."""
+    with LocalKafka(tmp_path_factory.mktemp("kafka") / "broker", GUARDED) as kafka:
+        yield Broker(kafka)

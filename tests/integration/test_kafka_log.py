@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -17,6 +17,7 @@ from connectors.log import Batch, Partition
 from ringup.errors import LogError
 from ringup.local_kafka import LocalKafka
 from tests.kafka_topics import BILLS, LINES, MARKS, NOTICES, Topics, rows_of
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +39,6 @@ def batch_of(log: KafkaLog, patience: float = 30.0) -> Batch:
     batch = log.read(1_000, patience)
     assert batch is not None
     return batch
-
-
-def wait_for(true: Callable[[], bool], patience: float = 30.0) -> None:
-    until = time.monotonic() + patience
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def test_a_snapshot_then_whole_transactions(topics: Topics) -> None:

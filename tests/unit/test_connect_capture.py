@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -14,6 +14,7 @@ from connectors.connect import Connect
 from connectors.connect_capture import ConnectCapture, Restarts
 from connectors.kafka_signals import KafkaSignals
 from connectors.sources import Source
+from tests.waiting import wait_for
 
 
 class Pretended(ThreadingHTTPServer):
@@ -77,14 +78,6 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pretended]:
         thread.join()
 
 
-def eventually(holds: Callable[[], bool]) -> bool:
-    """Whether it comes to hold within ten seconds."""
-    until = time.monotonic() + 10
-    while not holds() and time.monotonic() < until:
-        time.sleep(0.01)
-    return holds()
-
-
 def capture_of(server: Pretended) -> ConnectCapture:
     connect = Connect(f"http://127.0.0.1:{server.server_port}")
     signals = KafkaSignals({"bootstrap.servers": "127.0.0.1:1"}, connect)
@@ -95,7 +88,7 @@ def test_a_task_that_failed_is_started_again(connect: Pretended) -> None:
     """Kafka Connect itself leaves it as it is, for good."""
     capture = capture_of(connect)
     capture.start()
-    assert eventually(lambda: capture.states()["pos"].state == "streaming")
+    wait_for(lambda: capture.states()["pos"].state == "streaming", 10.0)
     capture.stop()
     assert (capture.states()["pos"].state, connect.restarts) == ("streaming", 1)
 
@@ -119,9 +112,9 @@ def test_a_connector_that_has_noted_no_place_behind_its_snapshot_is_not_followed
     connect.needed, connect.offset = 0, offset
     capture = capture_of(connect)
     capture.start()
-    assert eventually(lambda: capture.states()["pos"].state == "snapshot")
+    wait_for(lambda: capture.states()["pos"].state == "snapshot", 10.0)
     connect.offset = {"lsn": 1}
-    assert eventually(lambda: capture.states()["pos"].state == "streaming")
+    wait_for(lambda: capture.states()["pos"].state == "streaming", 10.0)
     connect.offset = offset  # a later snapshot, asked for by a signal
     time.sleep(0.2)
     capture.stop()
