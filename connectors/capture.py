@@ -14,8 +14,8 @@ from typing import IO
 
 import connectors
 from connectors.board import FAILED, Order, SourceState, read_board, since_now
-from connectors.postgres import prepare
-from connectors.postgres_session import SourceUnreachable, nudge
+from connectors.databases import database_of
+from connectors.lacking import SourceUnreachable
 from connectors.signals import ask_by_file
 from connectors.sources import Source, resolve
 from ringup.errors import CaptureError, SourceError
@@ -62,7 +62,8 @@ class Capture:
         """
         for source in self._sources:
             try:
-                for done in prepare(self._order.sources[source.name], (declared or {}).get(source.name)):
+                config = self._order.sources[source.name]
+                for done in database_of(config).prepare(config, (declared or {}).get(source.name)):
                     log.info("%s: %s", source.name, done)
             except SourceUnreachable as error:
                 log.info("%s: waiting for the database: %s", source.name, error)
@@ -106,7 +107,8 @@ class Capture:
         """Let these tables (`schema.table`) of a source that streams be read again, as a snapshot."""
         ask_by_file(self._state, source, tables)
         with suppress(SourceError):  # a database that is away now will write something when it is back
-            nudge(self._order.sources[source])
+            config = self._order.sources[source]
+            database_of(config).nudge(config)
 
     def stop(self) -> None:
         """End the process in order and wait for it."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from connectors.board import SourceState, since_now
 from connectors.connect import Connect, ConnectorState, NotThere
+from connectors.databases import database_of
 from connectors.kafka_signals import KafkaSignals
-from connectors.postgres_session import nudge
 from connectors.sources import Source, resolve
 from ringup.errors import CaptureError, RingupError
 
@@ -93,7 +93,8 @@ class ConnectCapture:
             log.warning("%s was not asked to read tables: %s (%s; then: %s)", source, error, error.mend, again)
             return
         with suppress(RingupError):  # Connect alone may know the login, or the database writes something by itself
-            nudge(resolve(self._sources[source], self._environ))
+            config = resolve(self._sources[source], self._environ)
+            database_of(config).nudge(config)
 
     def stop(self) -> None:
         """Look no more."""

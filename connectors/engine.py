@@ -18,11 +18,11 @@ from pathlib import Path
 from types import FrameType
 
 from connectors.board import FAILED, Board, Order
+from connectors.databases import database_of
 from connectors.debezium import Engine, start_jvm
 from connectors.embedded_writer import EmbeddedLogWriter
 from connectors.intake import Intake
-from connectors.postgres import prepare
-from connectors.postgres_session import SourceUnreachable
+from connectors.lacking import SourceUnreachable
 from connectors.signals import by_file
 from ringup.errors import RingupError, SourceError
 
@@ -77,7 +77,7 @@ class Runner(threading.Thread):
         failures = 0
         while not self._stop_all.is_set():
             try:
-                for done in prepare(self._config):
+                for done in database_of(self._config).prepare(self._config):
                     log.info("%s: %s", self.source, done)
             except SourceUnreachable as error:
                 self._board.put(self.source, "waiting", str(error), error.mend)

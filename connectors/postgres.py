@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
@@ -13,11 +11,12 @@ from typing import TypeAlias
 import psycopg
 from psycopg import sql
 
-from connectors.postgres_session import SourceUnreachable, connect, last_words, one
+from connectors.included import includes
+from connectors.lacking import SourceUnreachable, columns_lack, names_lack, together
+from connectors.postgres_session import connect, last_words, one
 from ringup.errors import SourceError
 
 _TABLES = (Path(__file__).parent / "postgres.sql").read_text()
-_NAME = re.compile(r"\w+\.\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +52,13 @@ def prepare(config: Mapping[str, str], declared: Mapping[str, Sequence[str]] | N
             tables = [table for table in there if includes(config, table.schema, table.name)]
             lacks = (
                 _server_lacks(con, config),
-                _names_lack(config, there, tables),
+                names_lack(config, config["database.dbname"], [str(table) for table in there]),
+                _nothing_included(config, tables),
                 _tables_lack(config, tables),
-                _columns_lack(declared or {}, tables),
+                columns_lack(declared or {}, {str(table): table.columns for table in tables}),
             )
             if lacking := list(chain.from_iterable(lacks)):
-                raise _together(lacking)
+                raise together(lacking)
             steps = [*_identities(tables), *_publication(con, config["publication.name"], tables)]
             _carry_out(con, steps)
             return [done for _, done in steps]
@@ -77,15 +77,6 @@ def captured(config: Mapping[str, str]) -> list[str]:
 
 def _tables(con: psycopg.Connection, config: Mapping[str, str]) -> list[_Table]:
     return [_Table(*row) for row in con.execute(_TABLES, [config["publication.name"]]).fetchall()]
-
-
-def _together(lacking: Sequence[SourceError]) -> SourceError:
-    """All that stands in the way as one error, so that whoever mends it goes to the database once."""
-    return SourceError(
-        "; ".join(error.message for error in lacking),
-        where=next((error.where for error in lacking if error.where), None),
-        mend="; ".join(error.mend for error in lacking),
-    )
 
 
 def _server_lacks(con: psycopg.Connection, config: Mapping[str, str]) -> Iterator[SourceError]:
@@ -108,36 +99,12 @@ def _server_lacks(con: psycopg.Connection, config: Mapping[str, str]) -> Iterato
             )
 
 
-def _names_lack(config: Mapping[str, str], there: list[_Table], tables: list[_Table]) -> Iterator[SourceError]:
-    names = [str(table) for table in there]
-    for named in filter(_NAME.fullmatch, _patterns(config, "table.include.list")):
-        if named.lower() not in (name.lower() for name in names):
-            near = get_close_matches(named, names, n=1)
-            yield SourceError(
-                f"{config['database.dbname']} has no table {named}",
-                where="config.table.include.list",
-                mend=f"did you mean {near[0]}?" if near else "correct it, or create the table first",
-            )
+def _nothing_included(config: Mapping[str, str], tables: list[_Table]) -> Iterator[SourceError]:
     if not tables:
         yield SourceError(
             f"{config['database.dbname']} has no table that the source includes",
             mend="correct schema.include.list and table.include.list, or create the tables first",
         )
-
-
-def includes(config: Mapping[str, str], schema: str, table: str) -> bool:
-    """Whether a source captures a table. Debezium's own rule: regular expressions for the whole name, in any case."""
-    return _wanted(config, "schema", schema) and _wanted(config, "table", f"{schema}.{table}")
-
-
-def _wanted(config: Mapping[str, str], kind: str, name: str) -> bool:
-    patterns, refused = (_patterns(config, f"{kind}.{rule}.list") for rule in ("include", "exclude"))
-    matches = [bool(re.fullmatch(pattern, name, re.IGNORECASE)) for pattern in patterns or refused]
-    return any(matches) if patterns else not any(matches)
-
-
-def _patterns(config: Mapping[str, str], setting: str) -> list[str]:
-    return [pattern.strip() for pattern in config.get(setting, "").split(",") if pattern.strip()]
 
 
 def _tables_lack(config: Mapping[str, str], tables: list[_Table]) -> Iterator[SourceError]:
@@ -156,18 +123,6 @@ def _tables_lack(config: Mapping[str, str], tables: list[_Table]) -> Iterator[So
                 f"the table {table} has no primary key, so its rows cannot be told apart",
                 mend=f"alter table {table} add primary key (...), or leave it out by table.exclude.list",
             )
-
-
-def _columns_lack(declared: Mapping[str, Sequence[str]], tables: list[_Table]) -> Iterator[SourceError]:
-    """A column that is not there would only ever be null."""
-    for table in tables:
-        for column in declared.get(str(table), ()):
-            if column not in table.columns:
-                near = get_close_matches(column, table.columns, n=1)
-                yield SourceError(
-                    f"{table} has no column {column}, which sources.yml declares",
-                    mend=f"did you mean {near[0]}?" if near else "take it out of sources.yml, or add it to the table",
-                )
 
 
 _Step: TypeAlias = tuple[sql.Composed, str]

@@ -6,15 +6,12 @@ from collections.abc import Mapping
 
 import psycopg
 
+from connectors.lacking import SourceUnreachable
 from ringup.errors import SourceError
 
 _CONNECT_TIMEOUT = 10
 NUDGE = "ringup"
 """The prefix of the messages that ringup writes into the WAL; they go no further."""
-
-
-class SourceUnreachable(SourceError):
-    """The database does not answer, or not yet: worth waiting for."""
 
 
 def connect(config: Mapping[str, str]) -> psycopg.Connection:

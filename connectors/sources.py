@@ -11,44 +11,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from connectors import converters
+from connectors.databases import database_of
 from ringup.errors import ConfigError
 
-_POSTGRES = "io.debezium.connector.postgresql.PostgresConnector"
 _REFERENCE = re.compile(r"\$\{env:([^}]*)\}")
-
-_NEEDED = ("topic.prefix", "database.hostname", "database.user", "database.password", "database.dbname")
-
-_RELIED_ON: Mapping[str, str] = {
-    "connector.class": _POSTGRES,
-    "plugin.name": "pgoutput",
-    "publication.autocreate.mode": "disabled",
-    "provide.transaction.metadata": "true",
-    "decimal.handling.mode": "string",
-    "time.precision.mode": "isostring",
-    "interval.handling.mode": "string",
-    "skipped.operations": "none",
-    "topic.delimiter": ".",
-    "notification.enabled.channels": "sink",
-}
-
-_DEFAULTS: Mapping[str, str] = {
-    "database.port": "5432",
-    "snapshot.mode": "when_needed",
-    "snapshot.fetch.size": "10000",
-    "poll.interval.ms": "5",
-    "max.batch.size": "2048",
-    "max.queue.size": "8192",
-    "heartbeat.interval.ms": "10000",
-    "slot.max.retries": "60",
-    "slot.retry.delay.ms": "500",
-}
-
-
-_OURS = {
-    *(*_NEEDED, *_RELIED_ON, *_DEFAULTS),
-    *(f"{kind}.{rule}.list" for kind in ("schema", "table", "column") for rule in ("include", "exclude")),
-}
-"""Settings whose misspelling would change what is captured without a word."""
 
 
 class _File(BaseModel):
@@ -97,10 +63,9 @@ def resolve(source: Source, environ: Mapping[str, str]) -> dict[str, str]:
 
 def configured(source: Source) -> dict[str, str]:
     """The source's configuration with ringup's settings added, its references as they are."""
-    slug = re.sub(r"[^a-z0-9_]", "_", source.prefix.lower())
-    own_names = {"slot.name": f"ringup_{slug}", "publication.name": f"ringup_{slug}"}
-    notifications = {"notification.sink.topic.name": f"{source.prefix}.notifications"}
-    return {**_DEFAULTS, **own_names, **source.config, **_RELIED_ON, **notifications}
+    database, prefix = database_of(source.config), source.prefix
+    notifications = {"notification.sink.topic.name": f"{prefix}.notifications"}
+    return {**database.defaults, **database.own(prefix), **source.config, **database.relied_on, **notifications}
 
 
 def refuse_avro(sources: Iterable[Source]) -> None:
@@ -127,13 +92,14 @@ def _load(path: Path) -> Source:
         ) from error
     config = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in file.config.items()}
     source = Source(file.name, config, str(path))
-    for key in _NEEDED:
+    database = database_of(config)
+    for key in database.needed:
         if not config.get(key):
             raise ConfigError(f"{key} is missing", mend=f"add {key} to the config", where=_field(source, key))
-    for key in config.keys() - _OURS:
-        for near in get_close_matches(key, _OURS, n=1, cutoff=0.9):
+    for key in config.keys() - database.settings:
+        for near in get_close_matches(key, database.settings, n=1, cutoff=0.9):
             raise ConfigError(f"there is no setting {key}", mend=f"did you mean {near}?", where=_field(source, key))
-    for key, value in _RELIED_ON.items():
+    for key, value in database.relied_on.items():
         if config.get(key, value) != value:
             raise ConfigError(
                 f"{config[key]!r} does not work with ringup",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 from connectors import topics
-from connectors.postgres import includes
+from connectors.included import includes
 from connectors.sources import Source
 from ringup.errors import ProjectError
 from transforms.project import Table

@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from connectors.connect import Connect, ConnectorState, NotThere
+from connectors.databases import database_of
 from connectors.drift import Step, desired, shown, step
 from connectors.kafka_signals import KafkaSignals
-from connectors.postgres import prepare
 from connectors.sources import Source, load_sources, refuse_avro, resolve
 from ringup.checked import nearest
 from ringup.config import load_config
@@ -105,7 +105,7 @@ def _prepare(source: Source) -> None:
         typer.echo(f"{source.name}: the database is not prepared from here: {error.message}", err=True)
         return
     try:
-        for done in prepare(config):
+        for done in database_of(config).prepare(config):
             typer.echo(f"{source.name}: {done}", err=True)
     except SourceError as error:
         field = f": {error.where}" if error.where else ""

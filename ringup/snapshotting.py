@@ -8,9 +8,10 @@ from pathlib import Path
 
 import typer
 
+from connectors.databases import database_of
+from connectors.included import includes
 from connectors.kafka_signals import KafkaSignals
-from connectors.postgres import captured, includes
-from connectors.postgres_session import SourceUnreachable, nudge
+from connectors.lacking import SourceUnreachable
 from connectors.signals import ask_by_file
 from connectors.sources import Source, resolve
 from ringup import service
@@ -37,7 +38,7 @@ def ask_for_snapshot(project: Path, name: str, tables: Sequence[str]) -> None:
     else:
         KafkaSignals(config.kafka.access, connect_of(config.kafka)).ask_for_snapshot(source, tables)
     if login is not None:
-        nudge(login)
+        database_of(login).nudge(login)
     typer.echo(f"{name}: asked to read {', '.join(tables)} again. Nothing fires from the rows that it reads.")
     if unreachable:
         typer.echo(f"In a database that is idle now it begins with the next change, since {unreachable}.")
@@ -51,7 +52,7 @@ def _login(source: Source) -> tuple[dict[str, str] | None, list[str], str]:
     """
     try:
         login = resolve(source, os.environ)
-        return login, captured(login), ""
+        return login, database_of(login).captured(login), ""
     except (ConfigError, SourceUnreachable) as error:
         listed = source.config.get("table.include.list", "").split(",")
         return None, [name.strip() for name in listed if name.strip()], error.message

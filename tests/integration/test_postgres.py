@@ -12,8 +12,8 @@ import psutil
 import psycopg
 import pytest
 
+from connectors.lacking import SourceUnreachable
 from connectors.postgres import prepare
-from connectors.postgres_session import SourceUnreachable
 from connectors.sources import resolve
 from ringup.errors import SourceError
 from ringup.local_postgres import LocalPostgres

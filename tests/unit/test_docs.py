@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from activations.outbox import Outbox, counts
 from connectors import converters, drift, sources
+from connectors.databases import POSTGRES
 from ringup import errors
 from ringup.cli import app
 from ringup.config import Config, KafkaSettings, PipelineSettings, RegistrySettings, channel_kinds, load_config, shown
@@ -118,9 +119,9 @@ def test_every_setting_of_a_channel_is_documented(kind: str) -> None:
 def test_every_setting_of_a_source_is_documented() -> None:
     """docs/sources.md has a row for each setting that ringup needs, sets or has a default for, with its value."""
     text = section("sources.md", "Settings")
-    for name in sources._NEEDED:
+    for name in POSTGRES.needed:
         assert f"\n| `{name}` |" in text
-    for name, value in {**sources._DEFAULTS, **sources._RELIED_ON}.items():
+    for name, value in {**POSTGRES.defaults, **POSTGRES.relied_on}.items():
         assert f"\n| `{name}` | `{value}` |" in text
 
 

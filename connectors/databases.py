@@ -1,0 +1,108 @@
+"""The kinds of databases that can be sources: all in which they differ, as values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from connectors import postgres
+from connectors.postgres_session import nudge
+
+LISTED = ("table", "column")
+"""What every kind has lists for, of what is included and what is not."""
+
+
+class Prepare(Protocol):
+    """Makes a database ready for capture."""
+
+    def __call__(self, config: Mapping[str, str], declared: Mapping[str, Sequence[str]] | None = None) -> list[str]:
+        """Make ready what a resolved configuration captures; what was done. Raises SourceError for what lacks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """One kind of database, told by the connector that captures it.
+
+    `needed` are settings that a source must have, `relied_on` those that it cannot change, `defaults` what others are
+    unless said, `own` those that are made from its topic.prefix. `listed` is what there are include lists for.
+    `prepare`, `captured` (the tables that are captured, as `schema.table`) and `nudge` (write something that changes
+    nothing) take a resolved configuration, log in and raise SourceError.
+    """
+
+    name: str
+    connector: str
+    needed: tuple[str, ...]
+    relied_on: Mapping[str, str]
+    defaults: Mapping[str, str]
+    own: Callable[[str], Mapping[str, str]]
+    listed: tuple[str, ...]
+    prepare: Prepare
+    captured: Callable[[Mapping[str, str]], list[str]]
+    nudge: Callable[[Mapping[str, str]], None]
+
+    @property
+    def settings(self) -> frozenset[str]:
+        """Settings whose misspelling would change what is captured without a word."""
+        lists = (f"{kind}.{rule}.list" for kind in self.listed for rule in ("include", "exclude"))
+        return frozenset((_CLASS, *self.needed, *self.relied_on, *self.defaults, *lists))
+
+
+_CLASS = "connector.class"
+_NEEDED = ("topic.prefix", "database.hostname", "database.user", "database.password")
+_RELIED_ON: Mapping[str, str] = {
+    "provide.transaction.metadata": "true",
+    "decimal.handling.mode": "string",
+    "time.precision.mode": "isostring",
+    "skipped.operations": "none",
+    "topic.delimiter": ".",
+    "notification.enabled.channels": "sink",
+}
+_DEFAULTS: Mapping[str, str] = {
+    "snapshot.mode": "when_needed",
+    "snapshot.fetch.size": "10000",
+    "poll.interval.ms": "5",
+    "max.batch.size": "2048",
+    "max.queue.size": "8192",
+    "heartbeat.interval.ms": "10000",
+}
+
+
+def _slot(prefix: str) -> dict[str, str]:
+    slug = re.sub(r"[^a-z0-9_]", "_", prefix.lower())
+    return {"slot.name": f"ringup_{slug}", "publication.name": f"ringup_{slug}"}
+
+
+_POSTGRES = "io.debezium.connector.postgresql.PostgresConnector"
+POSTGRES = Database(
+    name="PostgreSQL",
+    connector=_POSTGRES,
+    needed=(*_NEEDED, "database.dbname"),
+    relied_on={
+        **_RELIED_ON,
+        _CLASS: _POSTGRES,
+        "plugin.name": "pgoutput",
+        "publication.autocreate.mode": "disabled",
+        "interval.handling.mode": "string",
+    },
+    defaults={
+        **_DEFAULTS,
+        "database.port": "5432",
+        "slot.max.retries": "60",
+        "slot.retry.delay.ms": "500",
+    },
+    own=_slot,
+    listed=("schema", *LISTED),
+    prepare=postgres.prepare,
+    captured=postgres.captured,
+    nudge=nudge,
+)
+
+DATABASES: Mapping[str, Database] = {kind.connector: kind for kind in (POSTGRES,)}
+"""By the class of the connector."""
+
+
+def database_of(config: Mapping[str, str]) -> Database:
+    """The kind of database that a connector with this configuration captures; PostgreSQL unless it says another."""
+    return DATABASES.get(config.get(_CLASS, _POSTGRES), POSTGRES)

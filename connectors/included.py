@@ -1,0 +1,22 @@
+"""What a source captures, by the lists of its configuration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+
+def includes(config: Mapping[str, str], schema: str, table: str) -> bool:
+    """Whether a source captures a table. Debezium's own rule: regular expressions for the whole name, in any case."""
+    return _wanted(config, "schema", schema) and _wanted(config, "table", f"{schema}.{table}")
+
+
+def patterns(config: Mapping[str, str], setting: str) -> list[str]:
+    """The patterns of one list, without those that are empty."""
+    return [pattern.strip() for pattern in config.get(setting, "").split(",") if pattern.strip()]
+
+
+def _wanted(config: Mapping[str, str], kind: str, name: str) -> bool:
+    included, refused = (patterns(config, f"{kind}.{rule}.list") for rule in ("include", "exclude"))
+    matches = [bool(re.fullmatch(pattern, name, re.IGNORECASE)) for pattern in included or refused]
+    return any(matches) if included else not any(matches)
