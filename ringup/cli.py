@@ -57,7 +57,7 @@ def demo(
 ) -> None:
     """Watch the bills of a real supermarket become messages, each with its age.
 
-    Starts a PostgreSQL with a shop's two databases, loads the past, runs the pipeline and a receiver, and replays the
+    Starts a PostgreSQL with a shop's three databases, loads the past, runs the pipeline and a receiver, and replays the
     bills that follow. A second demo carries on where the first one ended.
     """
     from ringup.demo.run import DemoOptions, run_demo

@@ -4,6 +4,7 @@ create schema crm;
 create table crm.members (
     member_id bigint primary key,
     loyalty_card text not null unique,
+    west_card text not null unique,
     email text,
     mobile text,
     first_name text not null,

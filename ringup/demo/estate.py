@@ -1,11 +1,11 @@
-"""The shop's two databases, `pos` and `crm`, in a PostgreSQL of their own, with the past in them."""
+"""The shop's databases `pos`, `west` and `crm`, in a PostgreSQL of their own, with the past in them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import psycopg
 
 from ringup.demo.contacts import contacts
+from ringup.demo.tills import PosTill, Till, WestTill
 from ringup.demo.year import Year
 from ringup.errors import ConfigError
 from ringup.local_postgres import LocalPostgres
@@ -26,11 +27,16 @@ PAST_DAYS = 45
 """Days of the year that are loaded as the past unless one says otherwise: about 320,000 rows."""
 
 _SQL = Path(__file__).parent
-_POS = ("stores", "tills", "products", "bills", "bill_lines", "points_ledger", "coupon_redemptions")
+_DATABASES = ("pos", "west", "crm")
+_TABLES = {
+    "pos": ("stores", "tills", "products", "bills", "bill_lines", "points_ledger", "coupon_redemptions"),
+    "west": ("branch", "receipt", "receipt_item", "coupon_use"),
+}
 _MEMBER = (
-    "member_id, loyalty_card, email, mobile, first_name, last_name, time_zone, birthday, joined_at,"
+    "member_id, loyalty_card, west_card, email, mobile, first_name, last_name, time_zone, birthday, joined_at,"
     " age_band, income_band, home_ownership, marital_status, household_size, kids_count, updated_at"
 )
+_TILLS = (PosTill, WestTill)
 _BLOCK = 1 << 20
 
 
@@ -48,9 +54,10 @@ class DemoEstate(Started):
 
     with DemoEstate(tmp_path, past_days=2) as estate:
         estate.load()
-        Replay(estate.dsn("pos"), estate.year, speed=0).run(bills=100)
+        Replay(estate.tills, estate.year, speed=0).run(bills=100)
 
-    An estate that was loaded before carries on with what is there. Contact data is invented, see `contacts`.
+    Two till systems sell: `pos` in most stores, and in the western ones `west`, another vendor's. An estate that was
+    loaded before carries on with what is there. Contact data is invented, see `contacts`.
     """
 
     def __init__(self, folder: Path, past_days: int = PAST_DAYS, settings: Mapping[str, str] | None = None) -> None:
@@ -63,9 +70,9 @@ class DemoEstate(Started):
         return Year()
 
     def start(self) -> Self:
-        """Start the PostgreSQL server, with the two databases in it."""
+        """Start the PostgreSQL server, with the databases in it."""
         self.postgres.start()
-        for database in ("pos", "crm"):
+        for database in _DATABASES:
             self.postgres.create_database(database)
         return self
 
@@ -74,14 +81,19 @@ class DemoEstate(Started):
         self.postgres.stop()
 
     def dsn(self, database: str) -> str:
-        """How to connect to `pos` or `crm`."""
+        """How to connect to `pos`, `west` or `crm`."""
         return self.postgres.dsn(database)
 
     @property
+    def tills(self) -> tuple[Till, ...]:
+        """The till systems, each with a connection of its own to come."""
+        return tuple(kind(partial(psycopg.connect, self.dsn(kind.name), connect_timeout=5)) for kind in _TILLS)
+
+    @property
     def environ(self) -> dict[str, str]:
-        """The variables that the connectors of `pos` and `crm` refer to."""
+        """The variables that the connectors refer to."""
         settings: dict[str, str] = {}
-        for database in ("pos", "crm"):
+        for database in _DATABASES:
             address = urlsplit(self.dsn(database))
             for name, value in (
                 ("HOST", address.hostname),
@@ -110,11 +122,10 @@ class DemoEstate(Started):
             if crm.execute("select to_regnamespace('crm') is null").fetchone() == (True,):
                 crm.execute((_SQL / "crm.sql").read_bytes())
                 self._load_members(crm, progress)
-        with psycopg.connect(self.dsn("pos")) as pos:
-            pos.execute((_SQL / "pos.sql").read_bytes())
-            self._load_tables(pos, progress)
-            pos.execute("insert into demo.past values (%s, %s)", [bills, now])
-        for database in ("pos", "crm"):
+        total = sum(self.year.rows(f"{till}.{table}") for till, tables in _TABLES.items() for table in tables)
+        done = self._load_till("west", progress, 0, total)
+        self._load_till("pos", progress, done, total, "insert into demo.past values (%s, %s)", [bills, now])
+        for database in _DATABASES:
             with psycopg.connect(self.dsn(database), autocommit=True) as connection:
                 connection.execute("analyze")
         return Past(bills, now, fresh=True)
@@ -127,28 +138,37 @@ class DemoEstate(Started):
             row = pos.execute("select bills, loaded_at from demo.past").fetchone()
         return Past(int(row[0]), row[1], fresh=False) if row else None
 
-    def replayed(self) -> set[int]:
-        """The ids of all bills since the past was loaded, in this run and in earlier ones."""
-        with psycopg.connect(self.dsn("pos")) as pos:
-            rows = pos.execute(
-                "select bill_id from pos.points_ledger where entry_id > (select bills from demo.past)"
-            ).fetchall()
-        return {int(row[0]) for row in rows}
+    def replayed(self) -> set[str]:
+        """All bills since the past was loaded, in this run and in earlier ones, as the models name them."""
+        past, found = self.past(), set[str]()
+        for till in self.tills:
+            found |= till.events_after(past.bills if past else 0)
+            till.disconnect()
+        return found
 
     def followed(self) -> bool:
-        """Whether the changes of both databases are being read at this moment."""
+        """Whether the changes of all databases are being read at this moment."""
         with psycopg.connect(self.dsn("postgres")) as connection:
             row = connection.execute(
-                "select count(distinct database) = 2 from pg_replication_slots where active and slot_type = 'logical'"
+                "select count(distinct database) from pg_replication_slots where active and slot_type = 'logical'"
             ).fetchone()
-        return row == (True,)
+        return row == (len(_DATABASES),)
 
-    def _load_tables(self, pos: psycopg.Connection[Any], progress: Progress) -> None:
-        names = [f"pos.{table}" for table in _POS]
-        total = sum(self.year.rows(name) for name in names)
-        done = 0
-        with TemporaryDirectory(dir=self.postgres.folder) as folder, pos.cursor() as cursor:
-            for name in names:
+    def _load_till(
+        self, till: str, progress: Progress, done: int, total: int, last: str = "", values: Sequence[object] = ()
+    ) -> int:
+        """Load the past of a till system in one transaction, which ends with the statement `last`.
+
+        Of `total` rows `done` are loaded before; says how many are afterwards.
+        """
+        with (
+            TemporaryDirectory(dir=self.postgres.folder) as folder,
+            psycopg.connect(self.dsn(till)) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(f"drop schema if exists {till} cascade".encode())  # of a loading that was interrupted
+            cursor.execute((_SQL / f"{till}.sql").read_bytes())
+            for name in (f"{till}.{table}" for table in _TABLES[till]):
                 file, rows = Path(folder) / f"{name}.csv", self.year.rows(name)
                 self.year.export(name, file)
                 size, sent = file.stat().st_size or 1, 0
@@ -159,6 +179,9 @@ class DemoEstate(Started):
                         progress(name, done + rows * sent // size, total)
                 file.unlink()
                 done += rows
+            if last:
+                cursor.execute(last.encode(), values)
+        return done
 
     def _load_members(self, crm: psycopg.Connection[Any], progress: Progress) -> None:
         members, joined = self.year.members(), self.year.begins().replace(tzinfo=UTC)

@@ -86,11 +86,12 @@ class Inbox:
         ).fetchone()
         return int(row[0])
 
-    def ages(self, type: str | None = None, since: float = 0.0) -> Ages:
-        """How old the messages were that came since then, of one type or of all."""
+    def ages(self, type: str | None = None, since: float = 0.0, events: str = "*") -> Ages:
+        """How old the messages were that came since then, of one type or of all; `events` as in `west-*`."""
         rows = self._sqlite.execute(
-            "select age_ms from messages where received_at >= ?1 and (?2 is null or type = ?2) order by age_ms",
-            (since, type),
+            "select age_ms from messages where received_at >= ?1 and (?2 is null or type = ?2)"
+            " and event_id glob ?3 order by age_ms",
+            (since, type, events),
         ).fetchall()
         return percentiles([row[0] for row in rows])
 

@@ -7,6 +7,7 @@ import queue
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
@@ -18,10 +19,11 @@ from typing import Any
 from ringup.demo.cluster import DemoKafka
 from ringup.demo.estate import PAST_DAYS, DemoEstate
 from ringup.demo.folder import owned_folder
-from ringup.demo.inbox import Account, Ages, Inbox, Message
+from ringup.demo.inbox import Account, Inbox, Message
 from ringup.demo.process import RunProcess
 from ringup.demo.receiver import Receiver, make_secret
 from ringup.demo.replay import Replay
+from ringup.demo.result import DemoResult, TillResult
 from ringup.demo.show import Show
 from ringup.reference import reference_folder
 
@@ -44,33 +46,6 @@ class DemoOptions:
     json: bool = False
     fresh: bool = False
     kafka: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class DemoResult:
-    """How it went.
-
-    Bills, messages and ages are of this run; the account (`accounted`, `missing`, `doubled`) is of all bills since the
-    past was loaded. `age_ms` is of messages about bills. `prove_rows_differ` is None when the run did not answer.
-    `somebody` is the profile of the last message.
-    """
-
-    bills: int
-    messages: int
-    age_ms: Ages
-    all_age_ms: Ages
-    accounted: int
-    missing: int
-    doubled: int
-    proved_models: int
-    prove_rows_differ: int | None
-    restarts: int
-    somebody: int | None
-
-    @property
-    def ok(self) -> bool:
-        """Nothing is missing or doubled, and both clocks agree."""
-        return self.missing == 0 and self.doubled == 0 and self.prove_rows_differ == 0
 
 
 def run_demo(options: DemoOptions) -> DemoResult:
@@ -146,6 +121,7 @@ class _Demo:
         self._inbox, self._came, self._show = inbox, came, show
         self._began = time.time()
         self._last: Message | None = None
+        self._sold = Counter[str]()
 
     def play(self, stop: threading.Event) -> DemoResult:
         """Wait for the first snapshot, replay, wait for the last message, and give account.
@@ -153,7 +129,6 @@ class _Demo:
         Raises KeyboardInterrupt when it is stopped before there is anything to give account of.
         """
         started = time.monotonic()
-        bills = 0
         self._run.start()
         with self._show.waiting("Reading the databases") as progress:
             live = self._run.wait_until_live(
@@ -165,9 +140,9 @@ class _Demo:
         if self._wait_until_followed(stop):
             speed = f"{self._options.speed:g} bills a second" if self._options.speed else "full speed"
             self._show.note(f"Live after {time.monotonic() - started:.0f} s. Now selling, at {speed}.\n")
-            bills = self._replay(stop)
+            self._replay(stop)
             self._wait_for_the_last()
-        return self._give_account(bills)
+        return self._give_account()
 
     def _wait_until_followed(self, stop: threading.Event) -> bool:
         """A run that carries on is live before its capture process is: bills sold by then would look slow."""
@@ -178,10 +153,12 @@ class _Demo:
                     return False
         return True
 
-    def _replay(self, stop: threading.Event) -> int:
-        replay = Replay(self._estate.dsn("pos"), self._estate.year, self._options.speed)
+    def _replay(self, stop: threading.Event) -> None:
+        replay = Replay(self._estate.tills, self._estate.year, self._options.speed)
         with ThreadPoolExecutor(1, thread_name_prefix="replay") as thread:
-            selling = thread.submit(replay.run, self._options.bills or None, stop)
+            selling = thread.submit(
+                replay.run, self._options.bills or None, stop, lambda bill: self._sold.update([bill.till])
+            )
             try:
                 while not selling.done():
                     self._turn()
@@ -189,7 +166,6 @@ class _Demo:
                 stop.set()
                 raise
         self._tell_of_the_end(selling, stop)
-        return selling.result()
 
     def _tell_of_the_end(self, selling: Future[int], stop: threading.Event) -> None:
         if stop.is_set():
@@ -219,16 +195,23 @@ class _Demo:
                 return
 
     def _account(self) -> Account:
-        return self._inbox.account(BILL_MESSAGE, {str(bill) for bill in self._estate.replayed()})
+        return self._inbox.account(BILL_MESSAGE, self._estate.replayed())
 
-    def _give_account(self, bills: int) -> DemoResult:
+    def _give_account(self) -> DemoResult:
         proof: dict[str, Any] | None = self._run.ask("prove")
         models = proof["models"] if proof is not None else []
         account = self._account()
         return DemoResult(
-            bills=bills,
+            bills=self._sold.total(),
             messages=self._inbox.count(since=self._began),
             age_ms=self._inbox.ages(BILL_MESSAGE, since=self._began),
+            tills={
+                till.name: TillResult(
+                    self._sold[till.name],
+                    self._inbox.ages(BILL_MESSAGE, since=self._began, events=f"{till.name}-*"),
+                )
+                for till in self._estate.tills
+            },
             all_age_ms=self._inbox.ages(since=self._began),
             accounted=len(self._estate.replayed()),
             missing=len(account.missing),

@@ -1,9 +1,10 @@
 -- The bills after one number, up to another, each with its lines and coupons.
 select
     bills.number,
+    bills.till,
     bills.bill_id,
     bills.store_id,
-    bills.loyalty_card,
+    bills.card,
     bills.total,
     bills.discount,
     bills.points,
@@ -25,7 +26,7 @@ select
         select
             struct_pack(
                 redemption_id := list(redemption_id order by redemption_id),
-                bill_id := list(bill_id order by redemption_id),
+                is_of_bill := list(is_of_bill order by redemption_id),
                 coupon_upc := list(coupon_upc order by redemption_id),
                 campaign_id := list(campaign_id order by redemption_id)
             )

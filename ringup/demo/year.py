@@ -20,15 +20,17 @@ _AT_ONCE = 100  # little enough that fetching them holds up nothing else in the 
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """A bill as the till writes it. `number` is its place in the year; lines and coupons are columns of equal length.
+    """A bill for a till to write. `number` is its place in the year; lines and coupons are columns of equal length.
 
-    `total` and `discount` are money with two digits; `points` are what the bill earns.
+    `till` is the system of its store, `pos` or `west`, and `card` the customer's number there. `total` and `discount`
+    are money with two digits; `points` are what the bill earns.
     """
 
     number: int
+    till: str
     bill_id: int
     store_id: int
-    loyalty_card: str
+    card: str
     total: Decimal
     discount: Decimal
     points: int

@@ -2,12 +2,25 @@
 -- `number` is the bill's place in the year: by time, then by id. The past are the bills up to the variable `past`,
 -- moved by the variable `shift` so that the next one is sold now. Times are UTC.
 
+-- The western stores run another till system.
+create macro till_of(store_id) as if(store_id between 400 and 499, 'west', 'pos');
+
+create macro pos_card(member_id) as 'LC' || lpad(member_id::varchar, 6, '0');
+
+-- The western stores' cards have an EAN-13, as those that shops give out to themselves: 29, the member, a check digit.
+create macro checked(digits) as digits || (
+    10 - list_sum([digits[i]::integer * if(i % 2 = 0, 3, 1) for i in range(1, 13)]) % 10
+) % 10;
+
+create macro west_card(member_id) as checked('29' || lpad(member_id::varchar, 10, '0'));
+
 create table bills as
 select
     row_number() over (order by happened_at, bill_id)::integer as number,
     *,
     floor(total)::integer as points,
-    'LC' || lpad(member_id::varchar, 6, '0') as loyalty_card
+    till_of(store_id) as till,
+    if(till_of(store_id) = 'west', west_card(member_id), pos_card(member_id)) as card
 from (
     select
         basket_id as bill_id,
@@ -25,7 +38,6 @@ order by number;
 create table lines as
 select
     bills.number,
-    bills.bill_id,
     row_number() over (partition by bills.number order by product_id)::integer as line_no,
     product_id::integer as product_id,
     quantity::integer as quantity,
@@ -43,8 +55,7 @@ create table redemptions as
 select
     row_number() over (order by bills.number, coupon_upc, campaign_id) as redemption_id,
     bills.number,
-    case when bills.happened_at::date = day then bills.bill_id end as bill_id,
-    bills.loyalty_card,
+    bills.happened_at::date = day as is_of_bill,
     coupon_upc,
     campaign_id
 from (
@@ -63,7 +74,8 @@ order by redemption_id;
 create table members as
 select
     member_id,
-    any_value(loyalty_card) as loyalty_card,
+    pos_card(member_id) as loyalty_card,
+    west_card(member_id) as west_card,
     any_value(age) as age_band,
     any_value(income) as income_band,
     any_value(home_ownership) as home_ownership,
@@ -75,10 +87,13 @@ left join 'demographics.parquet' as demographics on bills.member_id = demographi
 group by member_id
 order by member_id;
 
+create view past as
+select *, happened_at + getvariable('shift') as sold_at from bills where number <= getvariable('past');
+
 create schema pos;
 
 create view pos.stores as
-select distinct store_id, 'Store ' || store_id as name from main.bills order by store_id;
+select distinct store_id, 'Store ' || store_id as name from main.bills where till = 'pos' order by store_id;
 
 create view pos.tills as
 select store_id as till_id, store_id, 1 as number from pos.stores order by till_id;
@@ -96,42 +111,85 @@ from 'products.parquet'
 order by product_id;
 
 create view pos.bills as
-select
-    bill_id,
-    store_id,
-    store_id as till_id,
-    loyalty_card,
-    happened_at + getvariable('shift') as sold_at,
-    total,
-    discount
-from main.bills
-where number <= getvariable('past')
+select bill_id, store_id, store_id as till_id, card as loyalty_card, sold_at, total, discount
+from main.past
+where till = 'pos'
 order by number;
 
 create view pos.bill_lines as
-select * exclude (number) from main.lines where number <= getvariable('past') order by number, line_no;
+select
+    bill_id, line_no, product_id, quantity, amount, retail_discount, coupon_discount, coupon_match_discount
+from main.lines
+join main.past using (number)
+where till = 'pos'
+order by number, line_no;
 
 create view pos.points_ledger as
-select
-    number as entry_id,
-    bill_id,
-    loyalty_card,
-    points,
-    'earned' as reason,
-    happened_at + getvariable('shift') as booked_at
-from main.bills
-where number <= getvariable('past')
+select number as entry_id, bill_id, card as loyalty_card, points, 'earned' as reason, sold_at as booked_at
+from main.past
+where till = 'pos'
 order by number;
 
 create view pos.coupon_redemptions as
 select
     redemption_id,
-    redemptions.bill_id,
-    redemptions.loyalty_card,
+    if(is_of_bill, bill_id, null) as bill_id,
+    card as loyalty_card,
     coupon_upc,
     campaign_id,
-    happened_at + getvariable('shift') as redeemed_at
+    sold_at as redeemed_at
 from main.redemptions
-join main.bills using (number)
-where number <= getvariable('past')
+join main.past using (number)
+where till = 'pos'
+order by redemption_id;
+
+create schema west;
+
+create view west.branch as
+select distinct store_id as branch_no, 'Store ' || store_id as branch_name
+from main.bills
+where till = 'west'
+order by branch_no;
+
+create view west.receipt as
+select
+    number as receipt_no,
+    bill_id as fiscal_no,
+    store_id as branch_no,
+    1 as register_no,
+    1 as status,
+    card as card_no,
+    epoch_ms(sold_at) as rung_up_ms,
+    (total * 100)::integer as paid_cents,
+    (discount * 100)::integer as reduced_cents,
+    points as points_given
+from main.past
+where till = 'west'
+order by number;
+
+create view west.receipt_item as
+select
+    number as receipt_no,
+    line_no as item_no,
+    product_id as article_no,
+    quantity as units,
+    1 as status,
+    (amount * 100)::integer as paid_cents,
+    ((retail_discount + coupon_discount + coupon_match_discount) * 100)::integer as reduced_cents
+from main.lines
+join main.past using (number)
+where till = 'west'
+order by number, line_no;
+
+create view west.coupon_use as
+select
+    redemption_id as use_no,
+    if(is_of_bill, number, null) as receipt_no,
+    card as card_no,
+    coupon_upc as upc,
+    campaign_id as campaign_no,
+    epoch_ms(sold_at) as used_ms
+from main.redemptions
+join main.past using (number)
+where till = 'west'
 order by redemption_id;

@@ -8,11 +8,16 @@ import re
 import signal
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
+from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
+
+from ringup.demo.year import Bill, Year
 
 WAIT = 180.0
 
@@ -64,10 +69,31 @@ def selling(folder: Path) -> Iterator[subprocess.Popen[str]]:
 def test_each_bill_becomes_one_message(folder: Path) -> None:
     """The demo ends by itself, with every bill accounted for, no row that differs, and an age for its messages."""
     result = finish(start(folder, "--bills", "120", "--speed", "0", "--json"))
-    assert set(result) == {"bills", "messages", "age_ms", "missing", "doubled", "prove_rows_differ"}
+    assert set(result) == {"bills", "messages", "age_ms", "tills", "missing", "doubled", "prove_rows_differ"}
     assert (result["bills"], result["missing"], result["doubled"], result["prove_rows_differ"]) == (120, 0, 0, 0)
     assert result["messages"] >= 120
     assert 0 < result["age_ms"]["p50"] <= result["age_ms"]["p95"] <= result["age_ms"]["p99"] < 10_000
+    assert sum(till["bills"] for till in result["tills"].values()) == 120
+    for till in ("pos", "west"):
+        assert result["tills"][till]["bills"] > 0
+        assert 0 < result["tills"][till]["age_ms"]["p50"] < 10_000
+
+
+def test_a_customer_of_both_till_systems_is_one(folder: Path) -> None:
+    """Whoever shopped in both, with another card in each, has one profile with all the bills and their money."""
+    year = Year()
+    bills: defaultdict[int, list[Bill]] = defaultdict(list)
+    for bill in islice(year.after(0), year.past(2) + 120):
+        bills[int(bill.card[2:12] if bill.till == "west" else bill.card[2:])].append(bill)
+    year.close()
+    both = [member for member, theirs in bills.items() if {bill.till for bill in theirs} == {"pos", "west"}]
+    assert both
+    asked = [sys.executable, "-m", "ringup", "profile", str(both[0]), "--project", str(folder), "--json"]
+    said = json.loads(subprocess.run(asked, capture_output=True, text=True, check=True).stdout)
+    customer, theirs = said["marts"]["customers"], bills[both[0]]
+    assert customer["visits"] == len(theirs)
+    assert Decimal(str(customer["spend"])) == sum(bill.total for bill in theirs)
+    assert customer["points"] == sum(bill.points for bill in theirs)
 
 
 def test_ctrl_c_before_the_first_bill_gives_no_account(folder: Path) -> None:

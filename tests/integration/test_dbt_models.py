@@ -28,6 +28,7 @@ Rows: TypeAlias = Mapping[str, list[dict[str, Any]]]
 
 SAME_FOR_ALL: Rows = {
     "pos.stores": [{"store_id": 1, "name": "High Street"}, {"store_id": 2, "name": "Station"}],
+    "west.branch": [{"branch_no": 3, "branch_name": "Harbour"}],
     "pos.products": [{"product_id": 1, "department": "GROCERY"}, {"product_id": 2, "department": "PRODUCE"}],
     "crm.tiers": [
         {"tier": "Bronze", "rank": 1, "points": 0},
@@ -40,7 +41,10 @@ SAME_FOR_ALL: Rows = {
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A bill of a customer (None: nobody known) with its points, or without them yet."""
+    """A bill of a customer (None: nobody known) with its points, or without them yet.
+
+    Store 3 has the western till system, where a receipt always has its points, and none can be spent.
+    """
 
     profile_id: int | None
     store_id: int
@@ -48,13 +52,18 @@ class Visit:
     booked: bool
     redeemed: int
 
+    @property
+    def west(self) -> bool:
+        """Whether it is the western till system's."""
+        return self.store_id == 3
+
 
 def visits() -> st.SearchStrategy[list[Visit]]:
     """A few bills, in the order in which they were printed."""
     visit = st.builds(
         Visit,
         st.sampled_from([1, 2, 3, None]),
-        st.sampled_from([1, 2]),
+        st.sampled_from([1, 2, 3]),
         st.lists(st.sampled_from([0, 1, 10, 20, 30, 60]), min_size=1, max_size=3).map(tuple),
         st.booleans(),
         st.sampled_from([0, 0, 0, 20]),
@@ -63,22 +72,53 @@ def visits() -> st.SearchStrategy[list[Visit]]:
 
 
 def shop(done: list[Visit]) -> dict[str, list[dict[str, Any]]]:
-    """The source tables after these visits. Several fall into one minute, as at several tills."""
-    rows: dict[str, list[dict[str, Any]]] = {"pos.bills": [], "pos.bill_lines": [], "pos.points_ledger": []}
+    """The source tables after these visits. Several fall into one minute, as at several tills.
+
+    Both till systems number their bills by the visit, so one that took them for the same would be found out.
+    """
+    rows = {name: list[dict[str, Any]]() for name in (*POS, *WEST)}
     rows["crm.members"] = [{"member_id": n, "first_name": f"Ann {n}", "profile_id": n} for n in (1, 2, 3)]
-    for bill_id, visit in enumerate(done, 1):
-        whose = {"bill_id": bill_id, "profile_id": visit.profile_id}
-        at = OPENED + timedelta(minutes=bill_id // 3)
-        bill = {"store_id": visit.store_id, "sold_at": at, "total": sum(visit.amounts)}
-        rows["pos.bills"].append(whose | bill)
-        for number, amount in enumerate(visit.amounts, 1):
-            line = {"line_no": number, "product_id": 1 + amount % 2, "amount": amount}
-            rows["pos.bill_lines"].append(whose | line)
-        entries = [("earned", sum(visit.amounts))] if visit.booked else []
-        for reason, points in entries + ([("redeemed", -visit.redeemed)] if visit.redeemed else []):
-            entry = {"entry_id": len(rows["pos.points_ledger"]) + 1, "reason": reason, "points": points}
-            rows["pos.points_ledger"].append(whose | entry | {"booked_at": at})
+    for at, system, number, visit in told(done):
+        for relation, row in (_receipt if system == "west" else _bill)(visit, number, at):
+            if relation == "pos.points_ledger":
+                row["entry_id"] = len(rows[relation]) + 1
+            rows[relation].append({"profile_id": visit.profile_id, **row})
     return {**SAME_FOR_ALL, **rows}
+
+
+def told(done: list[Visit]) -> list[tuple[datetime, str, int, Visit]]:
+    """The visits in the order in which they count: time, till system, the bill's number there."""
+    numbers = {"pos": 0, "west": 0}
+    found = []
+    for n, visit in enumerate(done, 1):
+        system = "west" if visit.west else "pos"
+        numbers[system] += 1
+        found.append((OPENED + timedelta(minutes=n // 3), system, numbers[system], visit))
+    return sorted(found, key=lambda one: one[:3])
+
+
+POS = ("pos.bills", "pos.bill_lines", "pos.points_ledger")
+WEST = ("west.receipt", "west.receipt_item")
+
+
+def _bill(visit: Visit, number: int, at: datetime) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield "pos.bills", {"bill_id": number, "store_id": visit.store_id, "sold_at": at, "total": sum(visit.amounts)}
+    for line, amount in enumerate(visit.amounts, 1):
+        row = {"bill_id": number, "line_no": line, "product_id": 1 + amount % 2, "amount": amount}
+        yield "pos.bill_lines", row
+    entries = [("earned", sum(visit.amounts))] if visit.booked else []
+    for reason, points in entries + ([("redeemed", -visit.redeemed)] if visit.redeemed else []):
+        yield "pos.points_ledger", {"bill_id": number, "reason": reason, "points": points, "booked_at": at}
+
+
+def _receipt(visit: Visit, number: int, at: datetime) -> Iterator[tuple[str, dict[str, Any]]]:
+    status, rung_up_ms = (1 if visit.booked else 2), int(at.timestamp()) * 1000
+    total = sum(visit.amounts)
+    head = {"receipt_no": number, "branch_no": visit.store_id, "status": status, "rung_up_ms": rung_up_ms}
+    yield "west.receipt", head | {"paid_cents": total * 100, "points_given": total}
+    for line, amount in enumerate(visit.amounts, 1):
+        row = {"receipt_no": number, "item_no": line, "article_no": 1 + amount % 2, "status": status}
+        yield "west.receipt_item", row | {"paid_cents": amount * 100}
 
 
 class Bench:
@@ -165,20 +205,20 @@ def test_each_bill_with_its_points_is_printed_once_with_the_balance_of_its_momen
     """Counted by hand, booking by booking; a bill without points yet, or of nobody known, is not there."""
     bench.fill(shop(done))
     balance, earned, expected = dict.fromkeys((1, 2, 3), 0), dict.fromkeys((1, 2, 3), 0), {}
-    for bill_id, visit in enumerate(done, 1):
+    for _, system, number, visit in told(done):
         if visit.profile_id is None:
             continue
         if visit.booked:
             balance[visit.profile_id] += sum(visit.amounts)
             earned[visit.profile_id] += sum(visit.amounts)
             above = [tier - earned[visit.profile_id] for tier in (60, 150) if tier > earned[visit.profile_id]]
-            expected[str(bill_id)] = (
+            expected[f"{system}-{number}"] = (
                 visit.profile_id,
                 sum(visit.amounts),
                 balance[visit.profile_id],
                 min(above, default=None),
             )
-        balance[visit.profile_id] -= visit.redeemed
+        balance[visit.profile_id] -= 0 if visit.west else visit.redeemed
     printed = bench.named("bill_printed")
     assert len(printed) == len(expected)
     assert {
@@ -194,19 +234,25 @@ def test_a_reward_is_reached_once_for_each_time_that_its_price_is_crossed(bench:
     rows = shop(done)
     bench.fill(rows)
     expected, balance = set(), dict.fromkeys((1, 2, 3, None), 0)
-    for entry in rows["pos.points_ledger"]:
-        before = balance[entry["profile_id"]]
-        now = balance[entry["profile_id"]] = before + entry["points"]
-        if entry["profile_id"] is not None:
-            expected |= {
-                f"{reward}-{entry['entry_id']}" for reward, price in ((1, 20), (2, 90)) if before < price <= now
-            }
+    entries = [
+        (row["booked_at"], "pos", row["entry_id"], row["profile_id"], row["points"])
+        for row in rows["pos.points_ledger"]
+    ] + [
+        (at, "west", number, visit.profile_id, sum(visit.amounts))
+        for at, system, number, visit in told(done)
+        if system == "west" and visit.booked
+    ]
+    for _, system, number, profile_id, points in sorted(entries, key=lambda entry: entry[:3]):
+        before = balance[profile_id]
+        now = balance[profile_id] = before + points
+        if profile_id is not None:
+            expected |= {f"{reward}-{system}-{number}" for reward, price in ((1, 20), (2, 90)) if before < price <= now}
     assert {row["event_id"] for row in bench.named("reward_reached")} == expected
 
 
 def test_plain_dbt_builds_and_tests_the_same_rows(bench: Bench, tmp_path: Path) -> None:
     """`dbt build` on a file with the same sources, from any shell, gives what the run keeps: one SQL, two clocks."""
-    done = [Visit(1 + n % 2, 1 + n % 2, (n, 2), n != 5, 20 if n == 4 else 0) for n in range(12)]
+    done = [Visit(1 + n % 2, 1 + n % 3, (n, 2), n != 5, 20 if n == 4 else 0) for n in range(12)]
     done.append(Visit(3, 1, (2000,), True, 0))
     folder = shutil.copytree(REFERENCE, tmp_path / "dbt_project", ignore=shutil.ignore_patterns("target", "*.duckdb*"))
     with duckdb.connect(tmp_path / "shop.duckdb") as con:
@@ -223,7 +269,7 @@ def test_plain_dbt_builds_and_tests_the_same_rows(bench: Bench, tmp_path: Path) 
         check=False,
     )
     assert built.returncode == 0, built.stdout
-    assert "9 unit tests" in built.stdout
+    assert "12 unit tests" in built.stdout
     bench.fill(shop(done))
     bench.con.execute("update scope.ringup.clock set as_of = ?", [as_of])
     with duckdb.connect(tmp_path / "shop.duckdb") as con:

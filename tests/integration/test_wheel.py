@@ -19,7 +19,8 @@ from ringup.reference import reference_folder
 folder = reference_folder()
 assert folder == Path(sys.argv[1]), folder
 assert (folder / "dbt_project" / "dbt_project.yml").is_file()
-assert sorted(path.name for path in (folder / "connectors" / "sources").iterdir()) == ["crm.json", "pos.json"]
+sources = sorted(path.stem for path in (folder / "connectors" / "sources").glob("*.json"))
+assert sources == ["crm", "pos", "west"], sources
 start_project(Path(sys.argv[2]))
 load_config(Path(sys.argv[2]), {}, channels=False)
 """

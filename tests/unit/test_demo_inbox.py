@@ -44,6 +44,7 @@ def test_counts_and_ages_are_of_the_time_and_the_type_asked_for(tmp_path: Path) 
         assert (inbox.count(), inbox.count(since=20.0), inbox.count("bill", since=20.0)) == (3, 2, 1)
         assert inbox.ages("bill", since=20.0) == Ages(2.0, 2.0, 2.0)
         assert inbox.ages(since=15.0).p99 == 3.0
+        assert inbox.ages("bill", events="b1*") == Ages(1.0, 1.0, 1.0)
         assert inbox.ages(since=40.0) == Ages(None, None, None)
 
 

@@ -10,13 +10,17 @@ from pathlib import Path
 import pytest
 
 from ringup.demo.inbox import Ages, Message
-from ringup.demo.run import DemoResult
+from ringup.demo.result import DemoResult, TillResult
 from ringup.demo.show import Show
 
 RESULT = DemoResult(
     bills=3_000,
     messages=3_214,
     age_ms=Ages(61.2, 118.0, 190.4),
+    tills={
+        "pos": TillResult(2_200, Ages(60.0, 117.0, 189.0)),
+        "west": TillResult(800, Ages(62.0, 119.0, 191.0)),
+    },
     all_age_ms=Ages(61.0, 120.0, 200.0),
     accounted=6_000,
     missing=0,
@@ -30,7 +34,7 @@ BILL = Message(
     webhook_id="msg_1",
     type="points_at_the_till",
     profile_id=1_238,
-    event_id="42",
+    event_id="pos-42",
     received_at=datetime(2026, 5, 1, 14, 3, 7).timestamp(),
     age_ms=83.6,
     data={"text": "Maria, you earned 50 points: 420 in all, 330 to Gold.", "tier": "Silver"},
@@ -69,6 +73,10 @@ def test_json_is_one_object_on_standard_output_and_all_else_is_not(capsys: pytes
         "bills": 3_000,
         "messages": 3_214,
         "age_ms": {"p50": 61.2, "p95": 118.0, "p99": 190.4},
+        "tills": {
+            "pos": {"bills": 2_200, "age_ms": {"p50": 60.0, "p95": 117.0, "p99": 189.0}},
+            "west": {"bills": 800, "age_ms": {"p50": 62.0, "p95": 119.0, "p99": 191.0}},
+        },
         "missing": 0,
         "doubled": 0,
         "prove_rows_differ": 0,
@@ -82,7 +90,13 @@ def test_the_summary_says_that_all_is_well_and_what_to_try(capsys: pytest.Captur
     assert RESULT.ok
     Show().result(RESULT, Path("demo"))
     out = capsys.readouterr().out
-    for words in ("3,000", "3,214", "p50 61 ms   p95 118 ms   p99 190 ms", "6,000 bills", "0 rows differ in 7 models"):
+    for words in (
+        "3,000 (2,200 pos, 800 west)",
+        "3,214",
+        "p50 61 ms   p95 118 ms   p99 190 ms",
+        "6,000 bills",
+        "0 rows differ in 7 models",
+    ):
         assert words in out
     assert "ringup profile 1238 --project demo" in out
 

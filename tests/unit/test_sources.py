@@ -34,9 +34,9 @@ def write(folder: Path, name: str, content: Any) -> Path:
 
 
 def test_the_shipped_sources_resolve() -> None:
-    """pos and crm load, and every reference in them is to a documented variable."""
+    """pos, west and crm load, and every reference in them is to a documented variable."""
     sources = load_sources(SHIPPED)
-    assert [source.prefix for source in sources] == ["crm", "pos"]
+    assert [source.prefix for source in sources] == ["crm", "pos", "west"]
     names = ("HOST", "PORT", "USER", "PASSWORD", "DATABASE")
     environ = {f"{source.name.upper()}_{name}": f"{source.name}-{name}" for source in sources for name in names}
     for source in sources:

@@ -1,6 +1,6 @@
 select
     history.profile_id,
-    rewards.reward_id || '-' || history.entry_id as event_id,
+    rewards.reward_id || '-' || history.till_system || '-' || history.entry_id as event_id,
     history.booked_at as event_at,
     members.first_name,
     rewards.name as reward,
