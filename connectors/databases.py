@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from connectors import postgres
+from connectors.catalog import Catalog, Needs
+from connectors.postgres_catalog import catalog
 from connectors.postgres_session import nudge
 
 LISTED = ("table", "column")
@@ -27,8 +29,9 @@ class Database:
 
     `needed` are settings that a source must have, `relied_on` those that it cannot change, `defaults` what others are
     unless said, `own` those that are made from its topic.prefix. `listed` is what there are include lists for.
-    `prepare`, `captured` (the tables that are captured, as `schema.table`) and `nudge` (write something that changes
-    nothing) take a resolved configuration, log in and raise SourceError.
+    `prepare`, `captured` (the tables that are captured, as `schema.table`), `nudge` (write something that changes
+    nothing), `catalog` and `examine` (what `prepare` would do) take a resolved configuration, log in and raise
+    SourceError.
     """
 
     name: str
@@ -41,6 +44,8 @@ class Database:
     prepare: Prepare
     captured: Callable[[Mapping[str, str]], list[str]]
     nudge: Callable[[Mapping[str, str]], None]
+    catalog: Callable[[Mapping[str, str]], Catalog]
+    examine: Callable[[Mapping[str, str]], Needs]
 
     @property
     def settings(self) -> frozenset[str]:
@@ -97,6 +102,8 @@ POSTGRES = Database(
     prepare=postgres.prepare,
     captured=postgres.captured,
     nudge=nudge,
+    catalog=catalog,
+    examine=postgres.examine,
 )
 
 DATABASES: Mapping[str, Database] = {kind.connector: kind for kind in (POSTGRES,)}

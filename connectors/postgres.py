@@ -11,12 +11,17 @@ from typing import TypeAlias
 import psycopg
 from psycopg import sql
 
+from connectors.catalog import Needs
 from connectors.included import includes
 from connectors.lacking import SourceUnreachable, columns_lack, names_lack, together
 from connectors.postgres_session import connect, last_words, one
 from ringup.errors import SourceError
 
 _TABLES = (Path(__file__).parent / "postgres.sql").read_text()
+
+
+_Step: TypeAlias = tuple[sql.Composed, str]
+"""A statement, and what was done when it has run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +53,9 @@ def prepare(config: Mapping[str, str], declared: Mapping[str, Sequence[str]] | N
     try:
         with connect(config) as con:
             con.execute("set lock_timeout = '3s'")
-            there = _tables(con, config)
-            tables = [table for table in there if includes(config, table.schema, table.name)]
-            lacks = (
-                _server_lacks(con, config),
-                names_lack(config, config["database.dbname"], [str(table) for table in there]),
-                _nothing_included(config, tables),
-                _tables_lack(config, tables),
-                columns_lack(declared or {}, {str(table): table.columns for table in tables}),
-            )
-            if lacking := list(chain.from_iterable(lacks)):
+            lacking, steps = _survey(con, config, declared or {})
+            if lacking:
                 raise together(lacking)
-            steps = [*_identities(tables), *_publication(con, config["publication.name"], tables)]
             _carry_out(con, steps)
             return [done for _, done in steps]
     except psycopg.OperationalError as error:  # it went away again, or somebody holds a lock
@@ -67,6 +63,13 @@ def prepare(config: Mapping[str, str], declared: Mapping[str, Sequence[str]] | N
             f"{config['database.dbname']}: {last_words(error)}",
             mend="start the database, or end what holds its tables",
         ) from error
+
+
+def examine(config: Mapping[str, str]) -> Needs:
+    """What `prepare` would find and do, with nothing done. Raises SourceError when the database cannot be asked."""
+    with connect(config) as con:
+        lacking, steps = _survey(con, config, {})
+        return Needs(tuple(lacking), tuple(statement.as_string(con) for statement, _ in steps))
 
 
 def captured(config: Mapping[str, str]) -> list[str]:
@@ -77,6 +80,23 @@ def captured(config: Mapping[str, str]) -> list[str]:
 
 def _tables(con: psycopg.Connection, config: Mapping[str, str]) -> list[_Table]:
     return [_Table(*row) for row in con.execute(_TABLES, [config["publication.name"]]).fetchall()]
+
+
+def _survey(
+    con: psycopg.Connection, config: Mapping[str, str], declared: Mapping[str, Sequence[str]]
+) -> tuple[list[SourceError], list[_Step]]:
+    """What stands in the way, and what is to be done once nothing does."""
+    there = _tables(con, config)
+    tables = [table for table in there if includes(config, table.schema, table.name)]
+    lacks = (
+        _server_lacks(con, config),
+        names_lack(config, config["database.dbname"], [str(table) for table in there]),
+        _nothing_included(config, tables),
+        _tables_lack(config, tables),
+        columns_lack(declared, {str(table): table.columns for table in tables}),
+    )
+    steps = [*_identities(tables), *_publication(con, config["publication.name"], tables)]
+    return list(chain.from_iterable(lacks)), steps
 
 
 def _server_lacks(con: psycopg.Connection, config: Mapping[str, str]) -> Iterator[SourceError]:
@@ -123,10 +143,6 @@ def _tables_lack(config: Mapping[str, str], tables: list[_Table]) -> Iterator[So
                 f"the table {table} has no primary key, so its rows cannot be told apart",
                 mend=f"alter table {table} add primary key (...), or leave it out by table.exclude.list",
             )
-
-
-_Step: TypeAlias = tuple[sql.Composed, str]
-"""A statement, and what was done when it has run."""
 
 
 def _identities(tables: list[_Table]) -> Iterator[_Step]:

@@ -67,9 +67,10 @@ def demo(
         raise typer.Exit(DIFFERS)
 
 
-@app.command(epilog="`ringup init my-shop`")
+@app.command(epilog="`ringup init my-shop`\n\n`ringup init --empty my-shop` · for `ringup connectors discover` to fill")
 def init(
     folder: Annotated[Path, typer.Argument(help="A new or an empty folder. Its name becomes the project's.")],
+    empty: Annotated[bool, typer.Option("--empty", help="Without the example's source and models.")] = False,
 ) -> None:
     """Write a small project to start from.
 
@@ -77,8 +78,8 @@ def init(
     """
     from ringup.init import next_steps, start_project
 
-    start_project(folder)
-    typer.echo(next_steps(folder))
+    start_project(folder, empty=empty)
+    typer.echo(next_steps(folder, empty=empty))
 
 
 @app.command(

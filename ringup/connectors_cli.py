@@ -107,6 +107,37 @@ def snapshot(
     ask_for_snapshot(project, name, tables)
 
 
+@app.command(
+    epilog="`ringup connectors discover shop` · all tables of the database that SHOP_HOST and the like name\n\n"
+    "`ringup connectors discover shop public.orders --dry-run`"
+)
+def discover(
+    name: Annotated[str, typer.Argument(metavar="SOURCE", help="A source, or the name of a new one.")],
+    tables: Annotated[
+        list[str] | None, typer.Argument(metavar="[TABLE]...", help="Tables, each as schema.table; without one, all.")
+    ] = None,
+    project: Project = Path(),
+    as_json: Json = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; print what would be written.")] = False,
+) -> None:
+    """Read a database, and write the connector's JSON and the tables' YAML that one would have written by hand.
+
+    For the source `shop` its login is in SHOP_HOST, SHOP_PORT, SHOP_USER, SHOP_PASSWORD and SHOP_DATABASE. Says what
+    the database still needs, with the SQL. Nothing is changed in the database, and no file that is there already.
+    Exit status 1 while something is left to do.
+    """
+    from ringup import discovering
+
+    found = discovering.discover(project, name, tables or ())
+    written = [] if dry_run else discovering.write(found)
+    if as_json:
+        typer.echo(discovering.shown_as_json(found, written))
+    else:
+        discovering.show(found, written, dry=dry_run)
+    if not found.complete:
+        raise typer.Exit(DIFFERS)
+
+
 def _each(project: Path, names: list[str] | None, done: str, act: Callable[[Connect, str], None]) -> None:
     from ringup.connecting import Connecting
 

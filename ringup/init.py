@@ -13,8 +13,14 @@ from ringup.reference import reference_folder
 _STARTER = Path(__file__).parent / "starter"
 
 
-def start_project(folder: Path) -> None:
+_EXAMPLE = ("connectors/sources", "dbt_project/models", "README.md")
+"""What the starter says of one shop's tables."""
+
+
+def start_project(folder: Path, *, empty: bool = False) -> None:
     """Write the project into `folder`, which is made when it is not there; its name becomes the project's.
+
+    An `empty` one has no source and no model: `ringup connectors discover` and people write them.
 
     Raises ConfigError, and writes nothing, when something is there already.
     """
@@ -25,6 +31,8 @@ def start_project(folder: Path) -> None:
     name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")[:40]
     name = name if name[:1].isalpha() else "my-shop"
     for path, text in _files():
+        if empty and path.as_posix().startswith(_EXAMPLE):
+            continue
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text.replace("my-shop", name).replace("my_shop", name.replace("-", "_")), encoding="utf-8")
@@ -41,9 +49,17 @@ def _files() -> Iterator[tuple[Path, str]]:
         yield Path("dbt_project", "macros", path.name), path.read_text(encoding="utf-8")
 
 
-def next_steps(folder: Path) -> str:
+def next_steps(folder: Path, *, empty: bool = False) -> str:
     """What to do with a project that was just written."""
     there = shlex.quote(str(folder))
+    if empty:
+        return (
+            f"{folder} is a project now, without sources and models.\n"
+            "Next, for a database that you call shop:\n"
+            "  1. Set SHOP_HOST, SHOP_PORT, SHOP_USER, SHOP_PASSWORD, SHOP_DATABASE, WEBHOOK_URL, WEBHOOK_SECRET.\n"
+            f"  2. cd {there} && ringup connectors discover shop\n"
+            "  3. Check `identity` in dbt_project/models/sources/shop.yml, and write segments and triggers."
+        )
     return (
         f"{folder} is a project now: one source, one segment, one trigger, two messages.\n"
         "Next:\n"

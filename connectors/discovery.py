@@ -1,0 +1,132 @@
+"""A database becomes a source: the connector's JSON and the tables' YAML that an engineer would write for it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from connectors.catalog import Catalog, CatalogTable
+from connectors.databases import Database
+from connectors.proposals import Identities, freshness, names_of
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+TAKEN = re.compile(r"(?i)profile_id|_n|_seen|_position|_committed_at|_deleted|_fresh|_was|_bad|_op|raw .*")
+"""Names of ringup's own, which a declared column cannot have."""
+
+_LOGIN = ("hostname", "port", "user", "password")
+_HEAD = """\
+# The tables of {name}, as `ringup connectors discover` found them. What is not declared is not copied: take out what
+# nobody needs. `identity`, how a row finds its customer, is a proposal made from names and foreign keys: check it.
+# `profile_id` is not in the source: ringup adds it to every table with an identity.
+sources:
+  - name: {name}
+    tables:
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A table or a column that is not taken in, why, and what to do about it."""
+
+    what: str
+    why: str
+    mend: str
+
+
+def variable(name: str, setting: str) -> str:
+    """The environment variable that holds a setting of a source's login: `SHOP_HOST` for its hostname."""
+    end = {"hostname": "HOST", "dbname": "DATABASE"}.get(setting, setting.upper())
+    return re.sub(r"\W", "_", name).upper() + "_" + end
+
+
+def connector(name: str, database: Database, tables: Sequence[str]) -> dict[str, Any]:
+    """The connector that captures these tables: what ringup sets by itself is left out, the login are references."""
+    needed = [setting.removeprefix("database.") for setting in database.needed if setting.startswith("database.")]
+    login = dict.fromkeys((*_LOGIN, *needed))
+    config = {
+        "connector.class": database.connector,
+        "topic.prefix": name,
+        **{f"database.{setting}": f"${{env:{variable(name, setting)}}}" for setting in login},
+        "table.include.list": ",".join(tables),
+    }
+    return {"name": name, "config": config}
+
+
+def connector_json(name: str, database: Database, tables: Sequence[str]) -> str:
+    """The same as a file."""
+    return json.dumps(connector(name, database, tables), indent=2) + "\n"
+
+
+def chosen(catalog: Catalog) -> tuple[Catalog, list[Left]]:
+    """The tables that can be captured and declared, and what cannot."""
+    taken, left = [], []
+    for table in catalog:
+        if not table.key:
+            mend = f"alter table {table} add primary key (...)"
+            left.append(Left(str(table), "it has no primary key, so its rows cannot be told apart", mend))
+        elif not (_PLAIN.fullmatch(table.schema) and _PLAIN.fullmatch(table.name)):
+            why = "its name has other characters than letters, digits, _ and -, and topics have no others"
+            left.append(Left(str(table), why, "rename it"))
+        elif lost := [found for found in _columns_left(table) if found.what.rpartition(".")[2] in table.key]:
+            left.extend(lost)
+        else:
+            taken.append(table)
+            left.extend(_columns_left(table))
+    return tuple(taken), left
+
+
+def _columns_left(table: CatalogTable) -> Iterator[Left]:
+    for column in table.columns:
+        if column.data_type is None:
+            why = f"Debezium sends nothing of a {column.told}"
+            yield Left(f"{table}.{column.name}", why, "add a column of another type that holds the same")
+        elif TAKEN.fullmatch(column.name):
+            yield Left(f"{table}.{column.name}", "its name is one of ringup's own", "rename it")
+
+
+def sources_yaml(
+    name: str, prefix: str, catalog: Catalog, identities: Identities, known: frozenset[str] = frozenset()
+) -> str:
+    """`sources.yml` of these tables, but those that are declared elsewhere (`known`, by their names in the project)."""
+    names = names_of(catalog)
+    blocks = [
+        _table(name, prefix, table, names[str(table)], identities.get(str(table)))
+        for table in catalog
+        if names[str(table)] not in known
+    ]
+    return _HEAD.format(name=name) + "\n".join(blocks)
+
+
+def _table(source: str, prefix: str, table: CatalogTable, name: str, identity: Mapping[str, Any] | None) -> str:
+    lines = [f"- name: {_flow(name)}"]
+    if table.comment:
+        lines.append(f"  description: {_flow(' '.join(table.comment.split()))}")
+    lines.append("  config:")
+    if (written := freshness(table)) is not None:
+        lines.append(f"    loaded_at_field: {_flow(written)}")
+    lines.append("    meta:")
+    if (topic := f"{prefix}.{table}") != f"{source}.{source}.{name}":
+        lines.append(f"      topic: {_flow(topic)}")
+    lines.append(f"      key: {_flow(list(table.key))}")
+    if identity is not None:
+        lines.append(f"      identity: {_flow(identity)}")
+    lines.append("  columns:")
+    lines.extend(
+        f"    - {_flow({'name': column.name, 'data_type': column.data_type})}"
+        for column in table.columns
+        if column.data_type is not None and not TAKEN.fullmatch(column.name)
+    )
+    if identity is not None:
+        lines.append("    - {name: profile_id, data_type: bigint}")
+    return "".join(f"      {line}\n" for line in lines)
+
+
+def _flow(value: object) -> str:
+    """A value in one line of YAML."""
+    text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("...").strip()

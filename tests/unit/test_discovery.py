@@ -1,0 +1,105 @@
+"""From what a database says of its tables to the files that describe it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connectors.catalog import CatalogColumn, CatalogTable
+from connectors.databases import POSTGRES
+from connectors.discovery import TAKEN, chosen, connector_json, sources_yaml
+from connectors.proposals import freshness, identities, names_of
+from connectors.sources import load_sources
+
+
+def table(name: str, key: str, *columns: str, schema: str = "shop", **references: str) -> CatalogTable:
+    """A table: its columns are `name` or `name type`, bigint unless said."""
+    made = [CatalogColumn(n, t or "bigint", t or "bigint") for n, _, t in (c.partition(" ") for c in (key, *columns))]
+    return CatalogTable(schema, name, (key,), tuple(made), references)
+
+
+CUSTOMERS = table("customers", "id", "email varchar", "mobile_no varchar", "loyalty_card varchar")
+ORDERS = table("orders", "order_id", "buyer", buyer="shop.customers")
+STORES = table("stores", "store_id", "email varchar", "phone varchar")
+VISITS = table("visits", "visit_id", "store_id", "order_id", store_id="shop.stores", order_id="shop.orders")
+
+
+def test_rows_are_led_to_the_customer_by_the_shortest_way() -> None:
+    """Over several tables if need be. A store has an e-mail address, too, and is no customer."""
+    assert identities((VISITS, STORES, ORDERS, CUSTOMERS), profiles_elsewhere=False) == {
+        "shop.customers": {
+            "profile": "id",
+            "identifiers": {"email": "email", "phone": "mobile_no", "card": "loyalty_card"},
+        },
+        "shop.orders": {"via": {"buyer": "customers"}},
+        "shop.visits": {"via": {"order_id": "orders"}},
+    }
+
+
+def test_there_is_one_table_of_customers() -> None:
+    """The one that others refer to; and none where another source has it."""
+    guests = table("guests", "guest_id", "email varchar")
+    both = identities((guests, CUSTOMERS, ORDERS), profiles_elsewhere=False)
+    assert both["shop.customers"]["profile"] == "id"
+    assert both["shop.guests"] == {"identifiers": {"email": "email"}}
+    assert "profile" not in identities((CUSTOMERS,), profiles_elsewhere=True)["shop.customers"]
+
+
+def test_a_way_that_goes_round_in_circles_leads_nowhere() -> None:
+    """Tables that refer to each other alone are the same for all."""
+    left, right = table("a", "id", "b", b="shop.b"), table("b", "id", "a", a="shop.a")
+    assert identities((left, right), profiles_elsewhere=False) == {}
+
+
+def test_freshness_is_the_time_of_the_last_writing() -> None:
+    """By name; else the only time that each row has; else nothing is said."""
+    assert freshness(table("t", "id", "created_at timestamptz", "Updated_At timestamp")) == "Updated_At"
+    assert freshness(table("t", "id", "created_at timestamptz", "due timestamptz")) == "created_at"
+    sold = CatalogColumn("at", "timestamptz", "timestamptz", nullable=False)
+    assert freshness(CatalogTable("s", "t", ("at",), (sold,), {})) == "at"
+    assert freshness(table("t", "id", "due timestamptz")) is None
+
+
+def test_two_tables_of_one_name_have_their_schemas_in_front() -> None:
+    """So that each has a name of its own in SQL."""
+    tables = (table("t", "id", schema="a"), table("t", "id", schema="b"), table("u", "id", schema="b"))
+    assert names_of(tables) == {"a.t": "a_t", "b.t": "b_t", "b.u": "u"}
+
+
+def test_what_cannot_be_declared_is_left_out_and_told() -> None:
+    """A column of ringup's own name, a type that does not come; a table whose key is such a column."""
+    odd = CatalogTable("s", "t", ("id",), (*table("t", "id", "_op").columns, CatalogColumn("at", "pair", None)), {})
+    taken, left = chosen((odd, table("u", "_n"), table("v w", "id"), CatalogTable("s", "x", (), odd.columns, {})))
+    assert [str(table) for table in taken] == ["s.t"]
+    assert [found.what for found in left] == ["s.t._op", "s.t.at", "shop.u._n", "shop.v w", "s.x"]
+    (declared,) = yaml.safe_load(sources_yaml("s", "s", taken, {}))["sources"][0]["tables"]
+    assert [column["name"] for column in declared["columns"]] == ["id"]
+
+
+def test_the_connector_is_one_that_ringup_takes(tmp_path: Path) -> None:
+    """With its login by reference, and the tables named one by one."""
+    (tmp_path / "till.json").write_text(connector_json("till", POSTGRES, ["a.b", "a.c"]))
+    (source,) = load_sources(tmp_path)
+    assert source.config["database.hostname"] == "${env:TILL_HOST}"
+    assert source.config["database.dbname"] == "${env:TILL_DATABASE}"
+    assert source.config["table.include.list"] == "a.b,a.c"
+
+
+names = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=12)
+
+
+@settings(deadline=None)
+@given(st.lists(names, min_size=1, max_size=5, unique=True), st.text(max_size=40))
+def test_the_yaml_says_what_the_database_said(columns: list[str], comment: str) -> None:
+    """Whatever the names: `no`, `1`, `#x`, quotes, colons."""
+    named = ["id", *(name for name in columns if name != "id")]
+    made = tuple(CatalogColumn(name, "text", "varchar") for name in named)
+    (declared,) = yaml.safe_load(sources_yaml("s", "s", (CatalogTable("s", "t", ("id",), made, {}, comment),), {}))[
+        "sources"
+    ][0]["tables"]
+    assert declared["config"]["meta"]["key"] == ["id"]
+    assert [column["name"] for column in declared["columns"]] == [name for name in named if not TAKEN.fullmatch(name)]
+    assert declared.get("description", "") == " ".join(comment.split())
