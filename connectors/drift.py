@@ -16,6 +16,10 @@ _DEFAULTS: Mapping[str, str] = {
     # Transactions are in the order of the one partition of their topic; the brokers' default for the rest.
     "topic.creation.default.partitions": "1",
     "topic.creation.default.replication.factor": "-1",
+    # Kafka's own limit of 1 MB is one large row; a change has it twice, before and after.
+    "topic.creation.default.max.message.bytes": "33554432",
+    "producer.override.max.request.size": "33554432",
+    "producer.override.buffer.memory": "67108864",
 }
 _SECRET = re.compile(r"password|secret|token|credential|jaas|private", re.IGNORECASE)
 _REFERENCE = re.compile(r"\$\{[^}]+\}")

@@ -81,6 +81,7 @@ def status(config: Config) -> dict[str, Any]:
             **Metrics().snapshot(),
             "waiting": {},
             "channels": {},
+            "absent": {},
             "edited": False,
             **state.questions.counts(),
         }

@@ -33,7 +33,7 @@ def error(problem: RingupError, *, as_json: bool = False) -> None:
 def status(answer: Mapping[str, Any]) -> None:
     """What the pipeline is doing, a line for each figure."""
     since = [name for name in SINCE_THE_START if name in answer]
-    apart = ("sources", "channels", "reasons", "edited", "outdated", "outbox", "rows", *since)
+    apart = ("sources", "channels", "reasons", "absent", "edited", "outdated", "outbox", "rows", *since)
     console.print(_pairs({name: _count(value) for name, value in answer.items() if name not in apart}))
     console.print(Text("\nSources", style="bold"))
     console.print(_pairs({name: _source(said) for name, said in answer["sources"].items()}))
@@ -51,6 +51,9 @@ def status(answer: Mapping[str, Any]) -> None:
     if answer["reasons"]:
         console.print(Text("\nChanges that were set aside", style="bold"))
         console.print(_pairs({said["topic"]: f"{said['changes']:,}: {said['reason']}" for said in answer["reasons"]}))
+    if answer["absent"]:
+        console.print(Text("\nDeclared columns that do not come any more, and are null", style="bold"))
+        console.print(_pairs({relation: ", ".join(columns) for relation, columns in answer["absent"].items()}))
     if answer["edited"]:
         words = "\nThe dbt project was edited since the start; the run goes on with what it was. Start it again."
         console.print(Text(words, style="yellow"))

@@ -9,6 +9,7 @@ later with an LSN below the snapshot's own.
 from __future__ import annotations
 
 import json
+import re
 
 from ringup.errors import ProjectError
 from transforms.project import Column, Table
@@ -36,12 +37,24 @@ def _plain(column: Column, raw: str) -> str:
 def _unfit(column: Column) -> str:
     """Whether a value did not become one of the column's type.
 
-    Infinity is no point in time, and NaN no number; before the year 1 and after 9999 nobody can write a message.
+    Infinity is no point in time, and NaN no number; before the year 1 and after 9999 nobody can write a message. DuckDB
+    would round digits that a type has no room for.
     """
     name, kind = quoted(column.name), column.data_type.upper()
+    if (digits := _scale(kind)) is not None:
+        raw = quoted("raw " + column.name)
+        longer = f"length(rtrim({raw}, '0')) - strpos({raw}, '.') > {digits}"
+        return f"({name} is null or (strpos({raw}, '.') > 0 and {longer}))"
     if kind.startswith(("DATE", "TIMESTAMP")):
         return f"({name} is null or not isfinite({name}) or not {name}::timestamp between {_FIRST} and {_LAST})"
     return f"({name} is null or not isfinite({name}))" if kind in _FLOATS else f"{name} is null"
+
+
+def _scale(kind: str) -> int | None:
+    """Digits after the point that a type of exact numbers has; None for others."""
+    if found := re.fullmatch(r"DECIMAL\(\d+,\s*(\d+)\)", kind):
+        return int(found[1])
+    return 0 if kind.endswith("INT") or kind == "INTEGER" or kind == "UINTEGER" else None
 
 
 def _kept(table: Table, column: Column) -> str:

@@ -23,6 +23,7 @@ from transforms.parts import base_name, create_parts, parts_of, rows_sql, tail_n
 from transforms.project import Table
 from transforms.quick import quick_decode
 from transforms.retag import needs_tags, retag
+from transforms.shape import Shape
 from transforms.stage import Stage, repeats, stage_name, with_column
 from transforms.warehouse import SMALL_BATCH, Inbox, Warehouse, quoted
 
@@ -80,6 +81,7 @@ class Mirror:
         self._decode = {table.relation: decode_sql(table) for table in self.tables}
         self._insert = {table.relation: warehouse.order(_insert_sql(table)) for table in self.tables}
         self._stored: dict[str, _Stored] = {}
+        self.shapes = {table.relation: Shape(table) for table in self.tables}
         self.held = {
             table.relation: Held(warehouse, rows_sql(table, "profile_id is not null"), table.key)
             for table in self.tables
@@ -141,6 +143,7 @@ class Mirror:
         """The batch's changes of a table, the newest of each key, as rows of its stage; and how many were bad."""
         stage, high = self._stages[table.relation], self._stored[table.relation].high
         rows, bad = None, 0
+        self.shapes[table.relation].look(records)
         if records.num_rows <= SMALL_BATCH:
             mine = records.filter(pc.equal(records.column("topic"), table.topic))
             rows = quick_decode(table, mine.column("value").to_pylist(), mine.column("n").to_pylist(), high)

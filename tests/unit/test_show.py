@@ -19,6 +19,7 @@ STATUS: dict[str, Any] = {
     "outdated": [],
     "channels": {"crm": {"state": "trouble", "cause": "takes no messages; they wait: HTTP 503", "mend": None}},
     "reasons": [{"topic": "pos.pos.bills", "reason": "column total cannot be DECIMAL(12,2): NaN", "changes": 2}],
+    "absent": {"shop.orders": ["total"]},
     "edited": True,
     "outbox": {"delivered": 7},
     "rows": {"customers": 2469},
@@ -43,6 +44,7 @@ def test_status_is_a_line_for_each_figure(capsys: pytest.CaptureFixture[str]) ->
     assert ["lag", "12,345"] in lines
     assert ["takes", "no", "messages;", "they", "wait:", "HTTP", "503"] in lines
     assert ["pos.pos.bills", "2:", "column", "total", "cannot", "be", "DECIMAL(12,2):", "NaN"] in lines
+    assert ["shop.orders", "total"] in lines
     assert any(line[:5] == ["The", "dbt", "project", "was", "edited"] for line in lines)
     assert lines.index(["messages", "3"]) == lines.index(["Since", "the", "start"]) + 1
     assert ["delivered", "7"] in lines
