@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -36,19 +36,26 @@ class LocalKafka(LocalService):
     """A Kafka broker in `folder`, one node with its own controller, reachable on the loopback interface only.
 
     The folder is filled on the first start; later starts carry on with what is there, on the same port. The broker
-    stops when the process that started it ends. `settings` go to the broker as they are, over the defaults.
+    stops when the process that started it ends. `settings` go to the broker as they are, over the defaults. Beside its
+    own listener, which asks for nothing, it has one for each of `protocols` (`SSL`, `SASL_SSL`), of that name: settings
+    of `listener.name.ssl.` and so on are theirs.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None, protocols: Sequence[str] = ()) -> None:
         self.folder = folder.absolute()
         self._settings = dict(settings or {})
         self._port, self._controller = free_port(), free_port()
+        self._ports = {"PLAINTEXT": self._port, **{protocol: free_port() for protocol in protocols}}
         self._server = LocalServer("Kafka broker", self.folder / "broker.log")
 
     @property
     def bootstrap(self) -> str:
         """The address to connect to."""
-        return f"{HOST}:{self._port}"
+        return self.address("PLAINTEXT")
+
+    def address(self, protocol: str) -> str:
+        """The address of the listener with this protocol."""
+        return f"{HOST}:{self._ports[protocol]}"
 
     def start(self) -> Self:
         """Start the broker and wait until it answers. Raises CaptureError when it will not."""
@@ -66,11 +73,13 @@ class LocalKafka(LocalService):
         return self.folder / "data"
 
     def _properties(self) -> dict[str, str]:
+        listeners = ",".join(f"{protocol}://{self.address(protocol)}" for protocol in self._ports)
         return {
             **_SETTINGS,
             "controller.quorum.voters": f"{_NODE}@{HOST}:{self._controller}",
-            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{HOST}:{self._controller}",
-            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
+            "listeners": f"{listeners},CONTROLLER://{HOST}:{self._controller}",
+            "advertised.listeners": listeners,
+            "listener.security.protocol.map": ",".join(["CONTROLLER:PLAINTEXT", *(f"{p}:{p}" for p in self._ports)]),
             "log.dirs": str(self._data),
             **self._settings,
         }
