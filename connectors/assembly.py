@@ -24,12 +24,16 @@ import pyarrow.compute as pc
 from connectors.chunk import Ints, ints
 from connectors.log import RECORDS, Partition, Positions
 
-_TRANSACTION = r'"transaction":\{"id":"(?P<id>[^"]*)","total_order":(?P<number>[0-9]+)'
+_TRANSACTION = (
+    r'"transaction":\{"id":"(?P<id>[^"]*)","total_order":(?P<number>[0-9]+)'
+    r'(?P<truncated>,"data_collection_order":1\},"op":"t")?'
+)
 _SETTLED = 10_000
 """At least so many transactions that were given out are remembered, for what may come of them again."""
 
 _BEGIN = b'{"status":"BEGIN"'
 _POSTGRES = re.compile(r"(\d+):\d+")
+_GTID = r"^\d+-\d+-\d+$"
 _NONE = ""
 _NO_NUMBERS: Ints = np.empty(0, np.int64)
 
@@ -206,8 +210,17 @@ def _arranged(changes: pa.Table) -> tuple[pa.Table, Numbers]:
     written = pc.fill_null(pc.struct_field(found, "id"), _NONE).combine_chunks().dictionary_encode()
     names = [_same(name) for name in written.dictionary.to_pylist()]
     owners = pc.take(pa.array(names, pa.string()), written.indices)
+    truncated = pc.fill_null(pc.not_equal(pc.struct_field(found, "truncated"), ""), False)
+    if pc.any(truncated).as_py():
+        owners = _without_unended(owners, truncated.combine_chunks())
     numbers = pc.fill_null(pc.cast(pc.struct_field(found, "number"), pa.int64()), 0)
     return changes.append_column("transaction", owners), _numbered(owners, changes.column("topic"), numbers)
+
+
+def _without_unended(owners: pa.Array, truncated: pa.Array) -> pa.Array:
+    """MariaDB's TRUNCATE is a transaction of its own, whose END never comes: it belongs to none."""
+    gtids = pc.match_substring_regex(owners, _GTID)
+    return pc.if_else(pc.and_(truncated, gtids), _NONE, owners)
 
 
 def _numbered(owners: pa.Array, topics: pa.ChunkedArray, numbers: pa.ChunkedArray) -> Numbers:

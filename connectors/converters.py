@@ -22,8 +22,8 @@ JSON = "org.apache.kafka.connect.json.JsonConverter"
 
 CONVERTERS: Mapping[str, Converter] = {
     JSON: Converter(
-        # Else a column that is null and has a default arrives as the default.
-        relied_on={"replace.null.with.default": "false"},
+        # Else a column that is null and has a default arrives as the default, and a large whole number as bytes.
+        relied_on={"replace.null.with.default": "false", "decimal.format": "NUMERIC"},
         defaults={"schemas.enable": "false"},
     ),
     "io.apicurio.registry.utils.converter.AvroConverter": Converter(

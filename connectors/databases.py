@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from connectors import postgres
 from connectors.catalog import Catalog, Needs
 from connectors.postgres_catalog import catalog
-from connectors.postgres_session import nudge
+from connectors.postgres_session import NUDGE, nudge
 
 LISTED = ("table", "column")
 """What every kind has lists for, of what is included and what is not."""
@@ -28,7 +29,9 @@ class Database:
     """One kind of database, told by the connector that captures it.
 
     `needed` are settings that a source must have, `relied_on` those that it cannot change, `defaults` what others are
-    unless said, `own` those that are made from its topic.prefix. `listed` is what there are include lists for.
+    unless said, `own` those that are made from its topic.prefix, `brokered` those that are made from it and from the
+    brokers of Kafka Connect. `listed` is what there are include lists for. `unheard` are words for lists of what the
+    connector leaves out: what `nudge` writes. `embedded` says whether ringup runs the connector itself, without Kafka.
     `prepare`, `captured` (the tables that are captured, as `schema.table`), `nudge` (write something that changes
     nothing), `catalog` and `examine` (what `prepare` would do) take a resolved configuration, log in and raise
     SourceError.
@@ -40,18 +43,31 @@ class Database:
     relied_on: Mapping[str, str]
     defaults: Mapping[str, str]
     own: Callable[[str], Mapping[str, str]]
+    brokered: Callable[[str, str], Mapping[str, str]]
     listed: tuple[str, ...]
+    unheard: Mapping[str, str]
+    embedded: bool
     prepare: Prepare
     captured: Callable[[Mapping[str, str]], list[str]]
     nudge: Callable[[Mapping[str, str]], None]
-    catalog: Callable[[Mapping[str, str]], Catalog]
-    examine: Callable[[Mapping[str, str]], Needs]
+    catalog: Callable[[Mapping[str, str]], Catalog] | None = None
+    examine: Callable[[Mapping[str, str]], Needs] | None = None
 
     @property
     def settings(self) -> frozenset[str]:
         """Settings whose misspelling would change what is captured without a word."""
-        lists = (f"{kind}.{rule}.list" for kind in self.listed for rule in ("include", "exclude"))
-        return frozenset((_CLASS, *self.needed, *self.relied_on, *self.defaults, *lists))
+        return frozenset((_CLASS, *self.needed, *self.relied_on, *self.defaults, *_lists(self.listed)))
+
+    @property
+    def foreign(self) -> frozenset[str]:
+        """Lists of other kinds, which this one would not look at."""
+        return frozenset(
+            _lists(kind for other in DATABASES.values() for kind in other.listed if kind not in self.listed)
+        )
+
+
+def _lists(kinds: Iterable[str]) -> Iterator[str]:
+    return (f"{kind}.{rule}.list" for kind in kinds for rule in ("include", "exclude"))
 
 
 _CLASS = "connector.class"
@@ -98,7 +114,10 @@ POSTGRES = Database(
         "slot.retry.delay.ms": "500",
     },
     own=_slot,
+    brokered=lambda prefix, bootstrap: {},
     listed=("schema", *LISTED),
+    unheard={"message.prefix.exclude.list": NUDGE},
+    embedded=True,
     prepare=postgres.prepare,
     captured=postgres.captured,
     nudge=nudge,
@@ -106,7 +125,45 @@ POSTGRES = Database(
     examine=postgres.examine,
 )
 
-DATABASES: Mapping[str, Database] = {kind.connector: kind for kind in (POSTGRES,)}
+
+def _server_id(prefix: str) -> dict[str, str]:
+    """A number that no other server of the replication has: far from those that people give."""
+    return {"database.server.id": str((1 << 30) + zlib.crc32(prefix.encode()) % (1 << 30))}
+
+
+def _history(prefix: str, bootstrap: str) -> dict[str, str]:
+    """Where the connector keeps what the tables looked like when a change was written."""
+    history = "schema.history.internal.kafka"
+    return {f"{history}.bootstrap.servers": bootstrap, f"{history}.topic": f"{prefix}.schema-history"}
+
+
+_MARIADB = "io.debezium.connector.mariadb.MariaDbConnector"
+MARIADB = Database(
+    name="MariaDB",
+    connector=_MARIADB,
+    needed=_NEEDED,
+    relied_on={
+        **_RELIED_ON,
+        _CLASS: _MARIADB,
+        "bigint.unsigned.handling.mode": "precise",
+        "include.schema.changes": "false",
+    },
+    defaults={
+        **_DEFAULTS,
+        "database.port": "3306",
+        "connect.keep.alive.interval.ms": "5000",
+    },
+    own=_server_id,
+    brokered=_history,
+    listed=("database", *LISTED),
+    unheard={},
+    embedded=False,
+    prepare=lambda config, declared=None: [],
+    captured=lambda config: [],
+    nudge=lambda config: None,
+)
+
+DATABASES: Mapping[str, Database] = {kind.connector: kind for kind in (POSTGRES, MARIADB)}
 """By the class of the connector."""
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from connectors.converters import converting
+from connectors.databases import database_of
 from connectors.signals import by_topic
 from connectors.sources import Source, configured
 
@@ -37,9 +38,11 @@ class Step:
 def desired(source: Source, bootstrap: str) -> dict[str, str]:
     """The configuration that Connect should have: secrets stay references, which Connect itself resolves.
 
-    `bootstrap` are the brokers by which a connector can be told to read a table again.
+    `bootstrap` are the brokers by which a connector can be told to read a table again, and where it may keep what it
+    has to know of the tables' past.
     """
-    config = {**_DEFAULTS, **converting(source.config), **configured(source)}
+    brokered = database_of(source.config).brokered(source.prefix, bootstrap)
+    config = {**_DEFAULTS, **brokered, **converting(source.config), **configured(source)}
     return {**config, **by_topic(config, bootstrap)}
 
 

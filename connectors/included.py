@@ -7,8 +7,12 @@ from collections.abc import Mapping
 
 
 def includes(config: Mapping[str, str], schema: str, table: str) -> bool:
-    """Whether a source captures a table. Debezium's own rule: regular expressions for the whole name, in any case."""
-    return _wanted(config, "schema", schema) and _wanted(config, "table", f"{schema}.{table}")
+    """Whether a source captures a table. Debezium's own rule: regular expressions for the whole name, in any case.
+
+    What PostgreSQL calls a schema is a database of MariaDB.
+    """
+    names = {"schema": schema, "database": schema, "table": f"{schema}.{table}"}
+    return all(_wanted(config, kind, name) for kind, name in names.items())
 
 
 def patterns(config: Mapping[str, str], setting: str) -> list[str]:

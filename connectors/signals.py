@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from connectors.postgres_session import NUDGE
+from connectors.databases import POSTGRES, database_of
 
 TOPIC = "signal.kafka.topic"
 """The setting that names the topic which a connector listens to."""
 
-_CHANNELS, _UNHEARD = "signal.enabled.channels", "message.prefix.exclude.list"
+_CHANNELS = "signal.enabled.channels"
 _POLL: Mapping[str, str] = {"signal.poll.interval.ms": "500"}
 
 
@@ -31,7 +31,7 @@ def by_file(state: Path, source: str) -> dict[str, str]:
     file = _file(state, source)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch()
-    return {**_POLL, _CHANNELS: "file", "signal.file": str(file), _UNHEARD: NUDGE}
+    return {**_POLL, _CHANNELS: "file", "signal.file": str(file), **POSTGRES.unheard}
 
 
 def ask_by_file(state: Path, source: str, tables: Sequence[str]) -> None:
@@ -50,8 +50,9 @@ def by_topic(config: Mapping[str, str], bootstrap: str) -> dict[str, str]:
     ours = {**_POLL, TOPIC: f"{config['topic.prefix']}.signals", "signal.kafka.bootstrap.servers": bootstrap}
     found = {key: config.get(key, value) for key, value in ours.items()}
     found[_CHANNELS] = _with(config.get(_CHANNELS), "kafka")
-    if "message.prefix.include.list" not in config:  # only one of the two lists may be there
-        found[_UNHEARD] = _with(config.get(_UNHEARD), NUDGE)
+    for excluded, word in database_of(config).unheard.items():
+        if excluded.replace("exclude", "include") not in config:  # only one of the two lists may be there
+            found[excluded] = _with(config.get(excluded), word)
     return found
 
 

@@ -79,6 +79,17 @@ def refuse_avro(sources: Iterable[Source]) -> None:
             )
 
 
+def refuse_without_kafka(sources: Iterable[Source]) -> None:
+    """There is no Kafka: raise ConfigError where a source needs it."""
+    for source in sources:
+        if not (database := database_of(source.config)).embedded:
+            raise ConfigError(
+                f"{source.name} is a {database.name} database, which is captured by way of Kafka only",
+                where=_field(source, "connector.class"),
+                mend="add a block `kafka:` with `bootstrap` and `connect` to ringup.yml; docs/kafka.md has an example",
+            )
+
+
 def _load(path: Path) -> Source:
     try:
         file = _File.model_validate_json(path.read_bytes())
@@ -99,6 +110,12 @@ def _load(path: Path) -> Source:
     for key in config.keys() - database.settings:
         for near in get_close_matches(key, database.settings, n=1, cutoff=0.9):
             raise ConfigError(f"there is no setting {key}", mend=f"did you mean {near}?", where=_field(source, key))
+    for key in database.foreign & config.keys():
+        raise ConfigError(
+            f"{database.name} has no {key}",
+            mend=f"it has {' and '.join(f'{kind}.include.list' for kind in database.listed)}",
+            where=_field(source, key),
+        )
     for key, value in database.relied_on.items():
         if config.get(key, value) != value:
             raise ConfigError(

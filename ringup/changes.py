@@ -16,7 +16,7 @@ from connectors.kafka_log import KafkaLog
 from connectors.kafka_signals import KafkaSignals
 from connectors.log import Log
 from connectors.read_ahead import ReadAhead
-from connectors.sources import Source, refuse_avro
+from connectors.sources import Source, refuse_avro, refuse_without_kafka
 from ringup.config import Config, KafkaSettings
 from ringup.errors import ConfigError, LogError
 from transforms.project import Table
@@ -56,6 +56,7 @@ def client_settings(kafka: KafkaSettings, project: str) -> dict[str, str | int |
 def open_capture(config: Config, sources: Sequence[Source], environ: Mapping[str, str]) -> Capturing:
     """What brings changes in, not started yet. Raises ConfigError when `environ` lacks what a source refers to."""
     if config.kafka is None:
+        refuse_without_kafka(sources)
         return Capture(sources, config.state_folder, environ)
     connect = connect_of(config.kafka)
     return ConnectCapture(sources, connect, KafkaSignals(config.kafka.access, connect), environ)

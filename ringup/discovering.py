@@ -66,6 +66,12 @@ def discover(project: Path, name: str, tables: Sequence[str]) -> Discovery:
     source = source or Source(name, connector(name, POSTGRES, ["-"])["config"], str(_json_path(config, name)))
     _need_variables(source)
     database, login = database_of(source.config), resolve(source, os.environ)
+    if database.catalog is None or database.examine is None:
+        raise ConfigError(
+            f"what a {database.name} database holds cannot be discovered yet",
+            where=source.path,
+            mend="Describe its tables in sources.yml by hand.",
+        )
     everything = database.catalog(login)
     taken, left = chosen(_wanted(everything, source, tables, fresh=fresh))
     if not taken:

@@ -1,9 +1,14 @@
 """Debezium's JSON becomes typed rows: one SQL statement a table, in DuckDB, for all changes of a batch.
 
 A value that does not fit its declared type, or cannot be read at all, is named in `_bad`; nothing is guessed.
-Positions are PostgreSQL's LSNs: `_seen` is what the change carries, `_position` what is stored with the row. They
-differ for a snapshot's rows, stored with 0: a transaction that was open while the snapshot was taken may commit
-later with an LSN below the snapshot's own.
+Positions rise with the changes of a row: `_seen` is what the change carries, `_position` what is stored with the row.
+They differ for a snapshot's rows, stored with 0: a transaction that was open while the snapshot was taken may commit
+later with a position below the snapshot's own.
+
+PostgreSQL's positions are LSNs. MariaDB's are the number of the transaction in its GTID (`domain-server-number`): of
+several changes of a row in one transaction, the one that stands later in the topic counts. Their numbers in the
+transaction would not do: a connector that died within it counts from one again. MariaDB's snapshots carry no position,
+and their rows are as new as their place in the topic says: newer than all that is stored.
 """
 
 from __future__ import annotations
@@ -18,8 +23,16 @@ from transforms.warehouse import quoted
 UNAVAILABLE = "__debezium_unavailable_value"
 """What Debezium sends for a large value that did not change, when the table's replica identity is not FULL."""
 
+NEWEST = (1 << 63) - 1
+"""Later than all positions."""
+
 _FIRST, _LAST = "timestamp '0001-01-01'", "timestamp '9999-12-31 23:59:59.999999'"
 _FLOATS = ("DOUBLE", "FLOAT", "REAL")
+_SEEN = f"""case
+            when change.source.lsn is not null then change.source.lsn
+            when change.op = 'r' then {NEWEST}
+            else coalesce(try_cast(split_part(change.source.gtid, '-', 3) as bigint), 0)
+        end"""
 
 TRUNCATED = "TRUNCATE is not applied"
 
@@ -82,7 +95,7 @@ def decode_sql(table: Table) -> str:
             "unreadable": "VARCHAR",
             "before": fields,
             "after": fields,
-            "source": {"lsn": "BIGINT", "ts_us": "BIGINT", "ts_ms": "BIGINT"},
+            "source": {"lsn": "BIGINT", "gtid": "VARCHAR", "ts_us": "BIGINT", "ts_ms": "BIGINT"},
         }
     )
     image = ", ".join(f"row_image.{quoted(name)} as {quoted('raw ' + name)}" for name in names)
@@ -110,8 +123,8 @@ imaged as (
         _n,
         change.op as _op,
         change.unreadable as _unreadable,
-        coalesce(change.source.lsn, 0) as _seen,
-        case when change.op = 'r' then 0 else coalesce(change.source.lsn, 0) end as _position,
+        {_SEEN} as _seen,
+        case when change.op = 'r' then 0 else _seen end as _position,
         make_timestamptz(coalesce(change.source.ts_us, change.source.ts_ms * 1000)) as _committed_at,
         case when change.op = 'd' then change.before else change.after end as row_image
     from parsed

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import orjson
 import pyarrow as pa
 
-from transforms.decode import UNAVAILABLE
+from transforms.decode import NEWEST, UNAVAILABLE
 from transforms.project import Table
 
 Convert: TypeAlias = Callable[[Any], Any]
@@ -23,6 +23,7 @@ Convert: TypeAlias = Callable[[Any], Any]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\dZ?", re.ASCII)
+_GTID = re.compile(r"\d+-\d+-(\d{1,18})", re.ASCII)
 _NUMBER = re.compile(r"-?\d{1,38}(\.\d{1,38})?", re.ASCII)
 
 
@@ -75,13 +76,23 @@ def _head(change: Mapping[str, Any], high: int) -> tuple[Mapping[str, Any], tupl
     op, source = change["op"], change["source"]
     if op not in ("c", "r", "u", "d"):
         raise NotOrdinary
-    seen, micros = source["lsn"], source["ts_us"]
+    seen, micros = source.get("lsn"), source["ts_us"]
+    if seen is None:
+        seen = NEWEST if op == "r" else _by_gtid(source["gtid"])
     if type(seen) is not int or type(micros) is not int:
         raise NotOrdinary
     position = 0 if op == "r" else seen
     fresh = (op == "c" or (op == "r" and high == -1)) and position > high
     image = change["before"] if op == "d" else change["after"]
     return image, (seen, position, _EPOCH + timedelta(microseconds=micros), op == "d", fresh)
+
+
+def _by_gtid(gtid: Any) -> int:
+    """A position in MariaDB's log, as `transforms.decode` has it."""
+    found = _GTID.fullmatch(gtid)
+    if found is None:
+        raise NotOrdinary
+    return int(found[1])
 
 
 def _converters(table: Table) -> dict[str, Convert] | None:
@@ -127,6 +138,8 @@ def _integer(raw: Any) -> int:
 
 
 def _boolean(raw: Any) -> bool:
+    if type(raw) is int and raw in (0, 1):  # MariaDB's
+        return raw == 1
     if type(raw) is not bool:
         raise NotOrdinary
     return raw

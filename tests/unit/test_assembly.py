@@ -160,3 +160,22 @@ def test_what_is_sent_again_is_not_counted_twice() -> None:
     assert not assembly.open, "an END that comes again waits for nothing"
     assert assembly.add(arrived(row((BILLS, 0), 5, change(2, "5:2")))).num_rows == 1
     assert assembly.upto() == {(MARKS, 0): 1}
+
+
+def test_transactions_of_mariadb_are_whole() -> None:
+    """Their GTIDs are the same in the changes and in the END."""
+    assembly = Assembly(TABLES, 1.0)
+    assert assembly.add(arrived(row((BILLS, 0), 0, change(1, "0-1-7")))).num_rows == 0
+    tables = [{"data_collection": name, "event_count": 1} for name in TABLES]
+    assembly.mark((MARKS, 0), 0, json.dumps({"status": "END", "id": "0-1-7", "data_collections": tables}).encode())
+    assert assembly.add(arrived()).num_rows == 0
+    assert assembly.add(arrived(row((LINES, 0), 0, change(2, "0-1-7")))).num_rows == 2
+
+
+def test_a_truncate_of_mariadb_holds_nothing_up() -> None:
+    """Its END never comes; PostgreSQL's belongs to a transaction as any change does."""
+    assembly = Assembly(TABLES, 1.0)
+    for gtid, given_out in (("0-1-8", 1), ("8:1", 0)):
+        place = f'"transaction":{{"id":"{gtid}","total_order":1,"data_collection_order":1}}'
+        truncate = f'{{"before":null,"after":null,"source":{{}},{place},"op":"t","ts_ms":1}}'
+        assert assembly.add(arrived(row((BILLS, 0), 0, truncate))).num_rows == given_out

@@ -52,6 +52,7 @@ def test_each_side_has_its_own(tmp_path: Path) -> None:
         "key.converter": JSON,
         "key.converter.schemas.enable": "true",
         "key.converter.replace.null.with.default": "false",
+        "key.converter.decimal.format": "NUMERIC",
         "value.converter": APICURIO,
         "value.converter.apicurio.registry.url": url,
         "value.converter.apicurio.registry.auto-register": "true",

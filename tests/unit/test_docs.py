@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from activations.outbox import Outbox, counts
 from connectors import converters, drift, sources
-from connectors.databases import POSTGRES
+from connectors.databases import MARIADB, POSTGRES
 from ringup import errors
 from ringup.cli import app
 from ringup.config import Config, KafkaSettings, PipelineSettings, RegistrySettings, channel_kinds, load_config, shown
@@ -123,6 +123,19 @@ def test_every_setting_of_a_source_is_documented() -> None:
         assert f"\n| `{name}` |" in text
     for name, value in {**POSTGRES.defaults, **POSTGRES.relied_on}.items():
         assert f"\n| `{name}` | `{value}` |" in text
+
+
+def test_what_is_mariadbs_own_is_documented() -> None:
+    """docs/sources.md has a row for each setting that a MariaDB source does not share, and names the others."""
+    text = section("sources.md", "MariaDB")
+    ours, shared = {**MARIADB.defaults, **MARIADB.relied_on}, {**POSTGRES.defaults, **POSTGRES.relied_on}
+    assert f'"connector.class": "{ours.pop("connector.class")}"' in text
+    for name, value in ours.items():
+        assert (f"`{name}`" if shared.get(name) == value else f"\n| `{name}` | `{value}` |") in text
+    for name in (*MARIADB.needed, *MARIADB.own("tills")):
+        assert f"`{name}`" in text
+    for name in MARIADB.brokered("tills", "broker:9092"):
+        assert f"\n| `{name}` |" in (ROOT / "docs" / "kafka.md").read_text()
 
 
 @pytest.mark.parametrize("model", [TableMeta, ModelMeta, Activation])

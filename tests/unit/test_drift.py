@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+from connectors.databases import MARIADB
 from connectors.drift import desired, shown, step
 from connectors.signals import topic_of
 from connectors.sources import Source, load_sources
@@ -42,6 +46,27 @@ def test_a_connector_listens_to_signals() -> None:
         }.items()
     )
     assert topic_of(said) is None
+
+
+def test_a_connector_of_mariadb_keeps_a_history(tmp_path: Path) -> None:
+    """Of its tables, in a topic; it has a number of its own, and none of what is PostgreSQL's."""
+    config = {
+        "connector.class": MARIADB.connector,
+        "topic.prefix": "tills",
+        "database.hostname": "db.example",
+        "database.user": "ringup",
+        "database.password": "${env:TILLS_PASSWORD}",
+        "schema.history.internal.kafka.bootstrap.servers": "inside:9093",
+    }
+    (tmp_path / "tills.json").write_text(json.dumps({"name": "tills", "config": config}))
+    (source,) = load_sources(tmp_path)
+    wanted = desired(source, "broker:9092")
+    assert wanted["schema.history.internal.kafka.topic"] == "tills.schema-history"
+    assert wanted["schema.history.internal.kafka.bootstrap.servers"] == "inside:9093"
+    assert wanted["database.server.id"] == desired(source, "other:9092")["database.server.id"]
+    assert 1 << 30 <= int(wanted["database.server.id"]) < 1 << 31
+    assert wanted["signal.kafka.topic"] == "tills.signals"
+    assert not [key for key in wanted if key.startswith(("slot.", "publication.", "message.prefix", "plugin."))]
 
 
 def test_a_step_names_what_changes() -> None:

@@ -64,6 +64,14 @@ def event(op: str, row: dict[str, Any] | None, lsn: int) -> str:
     )
 
 
+def binlog_event(op: str, row: dict[str, Any], gtid: str, number: int = 1) -> str:
+    """A change as MariaDB's connector writes it; a snapshot's rows belong to no transaction."""
+    before, after = (row, None) if op == "d" else (None, row)
+    source = {"ts_us": 1_767_225_600_000_000, "gtid": None if op == "r" else gtid, "row": 0}
+    place = None if op == "r" else {"id": gtid, "total_order": number, "data_collection_order": 1}
+    return json.dumps({"op": op, "before": before, "after": after, "source": source, "transaction": place})
+
+
 def both(mirror: Mirror, values: list[str | None], high: int) -> tuple[Any, Any]:
     """The rows by the short way (None where it declines) and by SQL, as they would be staged."""
     warehouse = mirror.warehouse
@@ -87,6 +95,33 @@ def test_ordinary_changes_are_decoded_to_the_same_rows(mirror: Mirror, data: st.
     quick, by_sql = both(mirror, [*values, None], data.draw(st.sampled_from([-1, 0, 100])))
     assert quick is not None
     assert quick == by_sql
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    ops=st.lists(st.sampled_from("crud"), min_size=1, max_size=4),
+    gtids=st.tuples(st.integers(0, 9), st.integers(1, 9), st.integers(1, 10**18 - 1)),
+    numbers=st.lists(st.integers(1, 9), min_size=4, max_size=4),
+    high=st.sampled_from([-1, 0, 100]),
+)
+def test_changes_of_mariadb_are_decoded_to_the_same_rows(
+    mirror: Mirror, ops: list[str], gtids: tuple[int, int, int], numbers: list[int], high: int
+) -> None:
+    """Their positions come from the GTID; booleans are 0 and 1."""
+    gtid = "-".join(map(str, gtids))
+    row = {**dict.fromkeys(KINDS), "id": 1, "flag": numbers[0] % 2}
+    values = [binlog_event(op, row, gtid, number) for op, number in zip(ops, numbers, strict=False)]
+    quick, by_sql = both(mirror, [*values, None], high)
+    assert quick is not None
+    assert quick == by_sql
+
+
+def test_positions_of_mariadb_rise_with_its_log(mirror: Mirror) -> None:
+    """Whichever server wrote it; a snapshot's row is stored below all of them, and newer than all."""
+    values = [binlog_event("u", {"id": 1}, gtid) for gtid in ("0-1-9", "0-1-10", "0-2-11")]
+    quick, _ = both(mirror, [*values, binlog_event("r", {"id": 1}, "")], 0)
+    assert [found["_position"] for found in quick] == [9, 10, 11, 0]
+    assert quick[-1]["_seen"] > 11
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

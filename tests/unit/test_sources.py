@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from connectors.sources import load_sources, resolve
+from connectors.databases import MARIADB
+from connectors.included import includes
+from connectors.sources import load_sources, refuse_without_kafka, resolve
 from ringup.errors import ConfigError
 
 SHIPPED = Path(__file__).parents[2] / "connectors" / "sources"
@@ -25,6 +27,12 @@ def config(**changes: Any) -> dict[str, Any]:
         "database.dbname": "pos",
     }
     return {key: value for key, value in {**working, **changes}.items() if value is not None}
+
+
+def tills(**changes: Any) -> dict[str, Any]:
+    """A source that is a MariaDB database."""
+    login = {"database.hostname": "localhost", "database.user": "ringup", "database.password": "${env:TILLS_PASSWORD}"}
+    return {"connector.class": MARIADB.connector, "topic.prefix": "tills", **login, **changes}
 
 
 def write(folder: Path, name: str, content: Any) -> Path:
@@ -101,6 +109,29 @@ def test_a_file_that_is_wrong_is_refused(tmp_path: Path, content: Any, where: st
     with pytest.raises(ConfigError, match=words) as caught:
         load_sources(tmp_path)
     assert caught.value.where == f"{path}{where}"
+
+
+def test_a_list_of_another_kind_of_database_is_refused(tmp_path: Path) -> None:
+    """The connector would not look at it, and capture everything."""
+    path = write(tmp_path, "tills", {"name": "tills", "config": tills(**{"schema.include.list": "shop"})})
+    with pytest.raises(ConfigError, match=r"MariaDB has no schema\.include\.list") as caught:
+        load_sources(tmp_path)
+    assert caught.value.where == f"{path}: config.schema.include.list"
+    assert "database.include.list" in caught.value.mend
+
+
+def test_mariadb_without_kafka_is_refused(tmp_path: Path) -> None:
+    """The error names the file and the field, and what to do."""
+    path = write(tmp_path, "tills", {"name": "tills", "config": tills(**{"database.include.list": "shop"})})
+    write(tmp_path, "pos", {"name": "pos", "config": config()})
+    pos, tills_source = load_sources(tmp_path)
+    refuse_without_kafka([pos])
+    with pytest.raises(ConfigError, match="tills is a MariaDB database") as caught:
+        refuse_without_kafka([pos, tills_source])
+    assert caught.value.where == f"{path}: config.connector.class"
+    assert "kafka:" in caught.value.mend
+    assert includes(tills_source.config, "shop", "bills")
+    assert not includes(tills_source.config, "other", "bills")
 
 
 def test_two_sources_with_one_prefix_are_refused(tmp_path: Path) -> None:
