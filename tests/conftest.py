@@ -9,5 +9,5 @@ from tests.fetched import fetch
 
 @pytest.fixture(scope="session")
 def kafka_jars() -> None:
-    """A broker, and Kafka Connect with Debezium's PostgreSQL connector."""
-    fetch("broker", "connect", "debezium-postgres")
+    """A broker, Kafka Connect with Debezium's connectors, and a MariaDB server."""
+    fetch("broker", "connect", "debezium-postgres", "debezium-mariadb", "mariadb")

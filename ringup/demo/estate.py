@@ -1,4 +1,4 @@
-"""The shop's databases `pos`, `west` and `crm`, in a PostgreSQL of their own, with the past in them."""
+"""The shop's databases `pos`, `west` and `crm`, in servers of their own, with the past in them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import psycopg
 
 from ringup.demo.contacts import contacts
+from ringup.demo.mariadb import WestMariaDB
 from ringup.demo.tills import PosTill, Till, WestTill
 from ringup.demo.year import Year
 from ringup.errors import ConfigError
@@ -27,7 +28,6 @@ PAST_DAYS = 45
 """Days of the year that are loaded as the past unless one says otherwise: about 320,000 rows."""
 
 _SQL = Path(__file__).parent
-_DATABASES = ("pos", "west", "crm")
 _TABLES = {
     "pos": ("stores", "tills", "products", "bills", "bill_lines", "points_ledger", "coupon_redemptions"),
     "west": ("branch", "receipt", "receipt_item", "coupon_use"),
@@ -36,7 +36,6 @@ _MEMBER = (
     "member_id, loyalty_card, west_card, email, mobile, first_name, last_name, time_zone, birthday, joined_at,"
     " age_band, income_band, home_ownership, marital_status, household_size, kids_count, updated_at"
 )
-_TILLS = (PosTill, WestTill)
 _BLOCK = 1 << 20
 
 
@@ -57,12 +56,22 @@ class DemoEstate(Started):
         Replay(estate.tills, estate.year, speed=0).run(bills=100)
 
     Two till systems sell: `pos` in most stores, and in the western ones `west`, another vendor's. An estate that was
-    loaded before carries on with what is there. Contact data is invented, see `contacts`.
+    loaded before carries on with what is there. All databases are in one PostgreSQL; with `mariadb`, `west` is in a
+    MariaDB. Contact data is invented, see `contacts`.
     """
 
-    def __init__(self, folder: Path, past_days: int = PAST_DAYS, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        past_days: int = PAST_DAYS,
+        settings: Mapping[str, str] | None = None,
+        *,
+        mariadb: bool = False,
+    ) -> None:
         self.past_days = past_days
         self.postgres = LocalPostgres(folder / "postgres", settings=settings)
+        self.mariadb = WestMariaDB(folder / "mariadb") if mariadb else None
+        self._databases = ("pos", "crm") if mariadb else ("pos", "west", "crm")
 
     @cached_property
     def year(self) -> Year:
@@ -70,30 +79,35 @@ class DemoEstate(Started):
         return Year()
 
     def start(self) -> Self:
-        """Start the PostgreSQL server, with the databases in it."""
+        """Start the servers, with the databases in them."""
         self.postgres.start()
-        for database in _DATABASES:
+        for database in self._databases:
             self.postgres.create_database(database)
+        if self.mariadb is not None:
+            self.mariadb.start()
         return self
 
     def stop(self) -> None:
-        """Stop the server."""
+        """Stop the servers."""
+        if self.mariadb is not None:
+            self.mariadb.stop()
         self.postgres.stop()
 
     def dsn(self, database: str) -> str:
-        """How to connect to `pos`, `west` or `crm`."""
+        """How to connect to a database in PostgreSQL."""
         return self.postgres.dsn(database)
 
     @property
     def tills(self) -> tuple[Till, ...]:
         """The till systems, each with a connection of its own to come."""
-        return tuple(kind(partial(psycopg.connect, self.dsn(kind.name), connect_timeout=5)) for kind in _TILLS)
+        pos, west = (partial(psycopg.connect, self.dsn(name), connect_timeout=5) for name in ("pos", "west"))
+        return PosTill(pos), WestTill(west if self.mariadb is None else self.mariadb.connect)
 
     @property
     def environ(self) -> dict[str, str]:
         """The variables that the connectors refer to."""
-        settings: dict[str, str] = {}
-        for database in _DATABASES:
+        settings: dict[str, str] = {} if self.mariadb is None else self.mariadb.environ
+        for database in self._databases:
             address = urlsplit(self.dsn(database))
             for name, value in (
                 ("HOST", address.hostname),
@@ -108,6 +122,7 @@ class DemoEstate(Started):
     def load(self, progress: Progress = lambda table, done, total: None) -> Past:
         """Load the past, each database in one transaction, unless it is there."""
         if (past := self.past()) is not None:
+            self._check_tills()
             return past
         bills = self.year.past(self.past_days)
         if not 0 < bills < self.year.bills:
@@ -123,9 +138,9 @@ class DemoEstate(Started):
                 crm.execute((_SQL / "crm.sql").read_bytes())
                 self._load_members(crm, progress)
         total = sum(self.year.rows(f"{till}.{table}") for till, tables in _TABLES.items() for table in tables)
-        done = self._load_till("west", progress, 0, total)
+        done = self._load_west(progress, total)
         self._load_till("pos", progress, done, total, "insert into demo.past values (%s, %s)", [bills, now])
-        for database in _DATABASES:
+        for database in self._databases:
             with psycopg.connect(self.dsn(database), autocommit=True) as connection:
                 connection.execute("analyze")
         return Past(bills, now, fresh=True)
@@ -152,7 +167,32 @@ class DemoEstate(Started):
             row = connection.execute(
                 "select count(distinct database) from pg_replication_slots where active and slot_type = 'logical'"
             ).fetchone()
-        return row == (len(_DATABASES),)
+        return row == (len(self._databases),) and (self.mariadb is None or self.mariadb.followed())
+
+    def _check_tills(self) -> None:
+        for till in self.tills:
+            there = till.is_there()
+            till.disconnect()
+            if not there:
+                raise ConfigError(
+                    f"the demo in this folder has its tills ({till.name}) in another database server",
+                    mend="choose another folder, or start over with --fresh",
+                    where="--project",
+                )
+
+    def _load_west(self, progress: Progress, total: int) -> int:
+        """As `_load_till`, where the western tills are."""
+        if self.mariadb is None:
+            return self._load_till("west", progress, 0, total)
+        done = 0
+
+        def loaded(table: str, rows: int) -> None:
+            nonlocal done
+            done += rows
+            progress(table, done, total)
+
+        self.mariadb.load(self.year, [f"west.{table}" for table in _TABLES["west"]], loaded)
+        return done
 
     def _load_till(
         self, till: str, progress: Progress, done: int, total: int, last: str = "", values: Sequence[object] = ()

@@ -8,7 +8,7 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -112,6 +112,17 @@ def _message(webhook_id: str, content: Any, now: float) -> Message:
         profile_id=int(data["profile_id"]),
         event_id=str(data["event_id"]),
         received_at=now,
-        age_ms=(now - datetime.fromisoformat(data["committed_at"]).timestamp()) * 1000,
+        age_ms=(now - _began(data["committed_at"], content["timestamp"]).timestamp()) * 1000,
         data=data,
     )
+
+
+def _began(committed_at: str, happened_at: str) -> datetime:
+    """The commit that an age counts from.
+
+    MariaDB's log has whole seconds, so an age would be up to a second too large. What happened within that second says
+    it better by its own time, which the till took just before it committed.
+    """
+    committed, happened = datetime.fromisoformat(committed_at), datetime.fromisoformat(happened_at)
+    within = not committed.microsecond and committed <= happened < committed + timedelta(seconds=1)
+    return happened if within else committed

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import psycopg
+import pymysql
 
 from ringup.demo.year import Bill
 
-AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.UniqueViolation)
+AWAY = (
+    *(psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.UniqueViolation),
+    *(pymysql.OperationalError, pymysql.InterfaceError, pymysql.IntegrityError),
+)
 """What a till raises when its database went away, or had taken the bill when the answer was lost."""
 
 
@@ -42,6 +46,12 @@ class Till(ABC):
 
     @abstractmethod
     def _insert(self, cursor: Any, bill: Bill) -> None: ...
+
+    def is_there(self) -> bool:
+        """Whether its tables are there."""
+        schema, table = self.numbers[0].split(".")
+        asked = "select 1 from information_schema.tables where table_schema = %s and table_name = %s"
+        return bool(self._ask(asked, schema, table))
 
     def has(self, bill: Bill) -> bool:
         """Whether the bill is there, and so whole."""
@@ -93,7 +103,7 @@ class PosTill(Till):
 
 
 class WestTill(Till):
-    """The till system of the western stores: a receipt with its points, and its items."""
+    """The till system of the western stores: a receipt with its points, and its items. In PostgreSQL or MariaDB."""
 
     name = "west"
     numbers = ("west.receipt", "receipt_no", "receipt_no")

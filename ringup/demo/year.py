@@ -15,6 +15,7 @@ import duckdb
 from ringup.errors import SourceError
 
 _SQL = Path(__file__).parent
+_BLOCK = 5_000
 _AT_ONCE = 100  # little enough that fetching them holds up nothing else in the process
 
 
@@ -78,6 +79,12 @@ class Year:
     def export(self, table: str, file: Path) -> None:
         """Write a table of the past as CSV."""
         self._duck.table(table).to_csv(str(file), header=False)
+
+    def blocks(self, table: str) -> Iterator[list[tuple[Any, ...]]]:
+        """A table of the past, some thousand rows at a time. Nothing else may be asked meanwhile."""
+        result = self._duck.execute(f"from {table}")
+        while block := result.fetchmany(_BLOCK):
+            yield block
 
     def members(self) -> list[dict[str, Any]]:
         """All households of the year with what they said of themselves, by number."""

@@ -83,6 +83,20 @@ def test_a_signed_message_is_kept_before_it_is_answered(
     assert 200 <= message.age_ms < 5_000
 
 
+@pytest.mark.parametrize(("happened", "counts"), [(0.7, 0.7), (-0.1, 0.0), (1.0, 0.0)])
+def test_an_age_counts_from_the_tills_own_time_where_the_commits_is_a_whole_second(
+    receiver: Receiver, came: SimpleQueue[Message], happened: float, counts: float
+) -> None:
+    """It does so within that second alone: what happened before or after it says nothing of when it was committed."""
+    message = json.loads(body())
+    committed = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=10)
+    message["timestamp"] = (committed + timedelta(seconds=happened)).isoformat(timespec="microseconds")
+    message["data"]["committed_at"] = committed.isoformat(timespec="microseconds")
+    assert post(receiver, json.dumps(message)) == 204
+    kept = came.get(timeout=5)
+    assert kept.received_at - kept.age_ms / 1000 == pytest.approx((committed + timedelta(seconds=counts)).timestamp())
+
+
 @pytest.mark.parametrize("sent", [timedelta(minutes=-6), timedelta(minutes=6)])
 def test_a_message_from_another_time_is_refused(receiver: Receiver, tmp_path: Path, sent: timedelta) -> None:
     """An old signature that somebody recorded opens nothing."""

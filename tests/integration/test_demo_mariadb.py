@@ -1,0 +1,92 @@
+"""The western stores' tills in a real MariaDB: the same past and the same bills as in PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from ringup.demo.estate import DemoEstate
+from ringup.demo.mariadb import WestMariaDB
+from ringup.demo.replay import Replay
+from ringup.demo.year import Bill
+from ringup.errors import ConfigError
+
+RECEIPTS = "select receipt_no, fiscal_no, branch_no, status, card_no, paid_cents, reduced_cents, points_given"
+ITEMS = "select receipt_no, item_no, article_no, units, status, paid_cents, reduced_cents from west.receipt_item"
+COUPONS = "select use_no, receipt_no, card_no, upc, campaign_no from west.coupon_use"
+
+
+@pytest.fixture(scope="module")
+def estate(tmp_path_factory: pytest.TempPathFactory, kafka_jars: None) -> Iterator[DemoEstate]:
+    """A shop with a day of the past, whose western tills have a MariaDB."""
+    with DemoEstate(tmp_path_factory.mktemp("estate"), past_days=1, mariadb=True) as estate:
+        estate.load()
+        yield estate
+
+
+def west(estate: DemoEstate) -> WestMariaDB:
+    """Its western tills' server."""
+    assert estate.mariadb is not None
+    return estate.mariadb
+
+
+def rows(connection: Any, sql: str) -> list[tuple[Any, ...]]:
+    """What a query says, in a fixed order."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(sql)
+        return sorted(cursor.fetchall())
+
+
+def test_the_western_tills_hold_the_same_in_either_database(estate: DemoEstate, tmp_path: Path) -> None:
+    """The same past and the same bills after it are the same rows in MariaDB and in PostgreSQL."""
+    Replay(estate.tills, estate.year, speed=0).run(bills=60)
+    with DemoEstate(tmp_path, past_days=1) as other:
+        other.load()
+        Replay(other.tills, other.year, speed=0).run(bills=60)
+        for sql in (f"{RECEIPTS} from west.receipt", ITEMS, COUPONS, "select branch_no, branch_name from west.branch"):
+            there = rows(psycopg.connect(other.dsn("west")), sql)
+            assert rows(west(estate).connect(), sql) == there
+            assert there
+        assert estate.replayed() == other.replayed()
+
+
+def test_no_bill_is_lost_or_doubled_when_the_database_is_killed(estate: DemoEstate) -> None:
+    """MariaDB is killed in the middle of a fast replay, twice; each bill is there once and whole."""
+    killed, sold, before = threading.Event(), list[Bill](), estate.replayed()
+
+    def on_bill(bill: Bill) -> None:
+        sold.append(bill)
+        if len(sold) % 100 == 0:
+            killed.set()
+
+    def crash() -> None:
+        for _ in range(2):
+            killed.wait()
+            killed.clear()
+            west(estate).server.kill()
+            west(estate).server.start()
+
+    crashes = threading.Thread(target=crash)
+    crashes.start()
+    assert Replay(estate.tills, estate.year, speed=0).run(bills=300, on_bill=on_bill) == 300
+    crashes.join()
+    assert len(estate.replayed() - before) == 300
+    numbers = {bill.number: len(bill.lines["line_no"]) for bill in sold if bill.till == "west"}
+    written = "select receipt_no, count(*) from west.receipt_item join west.receipt using (receipt_no)"
+    found = rows(west(estate).connect(), f"{written} where receipt_no >= {sold[0].number} group by receipt_no")
+    assert dict(found) == numbers
+
+
+def test_a_shop_is_not_carried_on_with_its_tills_in_another_server(estate: DemoEstate) -> None:
+    """Its western bills would be missing: the message says what to do."""
+    other = DemoEstate(estate.postgres.folder.parent)
+    other.postgres = estate.postgres
+    other.postgres.create_database("west")
+    with pytest.raises(ConfigError, match=r"tills \(west\)") as raised:
+        other.load()
+    assert "--fresh" in raised.value.mend
