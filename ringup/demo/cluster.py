@@ -20,7 +20,8 @@ class DemoKafka(Started):
 
     def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
         self.broker = LocalKafka(folder / "kafka")
-        self.worker = LocalConnect(folder / "connect", self.broker.bootstrap, environ)
+        plugins = ("debezium-postgres", "debezium-mariadb")
+        self.worker = LocalConnect(folder / "connect", self.broker.bootstrap, environ, plugins)
 
     @property
     def settings(self) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import shutil
 import signal
 import threading
 import time
@@ -54,7 +55,7 @@ def run_demo(options: DemoOptions) -> DemoResult:
     with ExitStack() as stack:
         stop = stack.enter_context(_stopped_by_signals())
         folder = stack.enter_context(owned_folder(options.folder.absolute(), fresh=options.fresh))
-        estate = stack.enter_context(DemoEstate(folder, options.past_days))
+        estate = stack.enter_context(DemoEstate(folder, options.past_days, mariadb=options.kafka))
         _load(estate, show)
         came: queue.SimpleQueue[Message] = queue.SimpleQueue()
         secret = make_secret()
@@ -90,15 +91,22 @@ def _load(estate: DemoEstate, show: Show) -> None:
 
 
 def write_project(folder: Path, cluster: DemoKafka | None = None) -> None:
-    """The project that the demo runs: the reference dbt project and connectors, and the receiver as channel."""
+    """The project that the demo runs: the reference dbt project and connectors, and the receiver as channel.
+
+    On Kafka the western tills have a MariaDB, and so another connector.
+    """
     reference = reference_folder()
+    sources = reference / "connectors" / "sources"
+    if cluster is not None:
+        sources = shutil.copytree(sources, folder / "sources", dirs_exist_ok=True)
+        shutil.copy(Path(__file__).parent / "west.json", sources)
     kafka = "" if cluster is None else f"kafka: {json.dumps(cluster.settings)}\n"
     (folder / "ringup.yml").write_text(
         "# Written by `ringup demo` at each start.\n"
         "project: corner-shop\n"
         "state: .\n"
         f"dbt_project: {json.dumps(str(reference / 'dbt_project'))}\n"
-        f"sources: {json.dumps(str(reference / 'connectors' / 'sources'))}\n"
+        f"sources: {json.dumps(str(sources))}\n"
         f"{kafka}"
         "channels:\n"
         '  till_webhook: {type: webhook, url: "${env:WEBHOOK_URL}", secret: "${env:WEBHOOK_SECRET}"}\n'

@@ -53,7 +53,7 @@ class Shop:
 
     def __init__(self, folder: Path, stack: ExitStack, *, kafka: bool) -> None:
         self.folder = folder
-        self.estate = stack.enter_context(DemoEstate(folder, past_days=2))
+        self.estate = stack.enter_context(DemoEstate(folder, past_days=2, mariadb=kafka))
         self.estate.load()
         secret = make_secret()
         receiver = stack.enter_context(Receiver(folder / "inbox.db", secret, lambda message: None))
@@ -197,6 +197,10 @@ def mirrored(path: Path, relation: str, sql: str) -> list[tuple[Any, ...]]:
 def source(estate: DemoEstate, relation: str, sql: str) -> list[tuple[Any, ...]]:
     """The source's rows of a table."""
     database = relation.split(".")[0]
+    if database == "west" and estate.mariadb is not None:
+        with estate.mariadb.connect() as con, con.cursor() as cursor:
+            cursor.execute(sql.format(relation))
+            return sorted(cursor.fetchall())
     with psycopg.connect(estate.dsn(database)) as con:
         con.execute("set timezone = 'UTC'")
         return sorted(con.execute(sql.format(relation)).fetchall())
