@@ -15,7 +15,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from activations.channels.base import Outcome
 from activations.cloudevents import Record
 from connectors.kafka_errors import UNKNOWN
-from ringup.errors import ChannelError, ConfigError
+from connectors.kafka_refusals import Refusal, grant_topics, refusal, wrong_setting
+from ringup.errors import ChannelError
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class TopicProducer:
         self._came: list[tuple[Future[Outcome], Outcome]] = []
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
+        self._refused: Refusal | None = None
         self.said: str | None = None
         """What the client said last of brokers that it does not reach."""
 
@@ -81,12 +83,14 @@ class TopicProducer:
     async def check(self, patience: float) -> None:
         """Look for the topic. Brokers that do not answer within `patience` seconds may do so later.
 
-        Raises ChannelError when the topic is not there, or is not for this login.
+        Raises ChannelError when they refuse the login, or the topic is not there, or is not for this login.
         """
         client = self._opened()
         try:
             there = await asyncio.to_thread(client.list_topics, self._topic, patience)
         except KafkaException as error:
+            if (why := self._refused) is not None:
+                raise ChannelError(why.message, where=f"{self._where}.client.{why.field}", mend=why.mend) from error
             log.warning("%s: no broker answers yet: %s", self._where, self.said or error.args[0].str())
             return
         wrong = there.topics[self._topic].error
@@ -98,7 +102,7 @@ class TopicProducer:
                 where=f"{self._where}.topic",
                 mend=f"Create it: kafka-topics --bootstrap-server {brokers} --create --topic {self._topic}"
                 if absent
-                else "Let the login describe and write the topic (ACLs).",
+                else f"Let an administrator run: {grant_topics(self._settings, [self._topic], 'Write')}",
             )
 
     def publish(self, record: Record) -> Future[Outcome]:
@@ -130,11 +134,7 @@ class TopicProducer:
         try:
             return Producer(self._settings)
         except KafkaException as error:
-            raise ConfigError(
-                f"Kafka's client does not take them: {error.args[0].str()}",
-                where=f"{self._where}.client",
-                mend="Correct the setting: librdkafka's CONFIGURATION.md has them all.",
-            ) from error
+            raise wrong_setting(error, self._settings, f"{self._where}.client") from error
 
     def _opened(self) -> Producer:
         if self._client is None:
@@ -173,6 +173,7 @@ class TopicProducer:
         """Remember what the client says. That all brokers are down says less than why one is."""
         if error.code() != KafkaError._ALL_BROKERS_DOWN or self.said is None:
             self.said = error.str()
+        self._refused = refusal(error, self._settings) or self._refused
 
     def _outcome(self, error: KafkaError) -> Outcome:
         if error.code() in REFUSALS:

@@ -18,6 +18,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined]
 
 from connectors.kafka_errors import GONE, REFUSED, UNKNOWN, Unanswered
+from connectors.kafka_refusals import grant_topics, wrong_setting
 from connectors.log import Partition, Positions
 from ringup.errors import LogError
 
@@ -54,7 +55,7 @@ REREAD = "delete the whole state folder: then the sources are read anew"
 class KafkaClient:
     """A consumer with all partitions of `topics` assigned to it by hand; those in `ordered` may have one only.
 
-    `settings` are librdkafka's own.
+    `settings` are librdkafka's own. Raises ConfigError for those that it does not take.
     """
 
     def __init__(
@@ -62,7 +63,11 @@ class KafkaClient:
     ) -> None:
         self._servers = str(settings.get("bootstrap.servers", ""))
         self._topics, self._ordered = frozenset(topics), frozenset(ordered)
-        self._consumer = Consumer({**_DEFAULTS, **settings, **_OURS, "error_cb": self._tell, "logger": log})
+        self._settings = settings
+        try:
+            self._consumer = Consumer({**_DEFAULTS, **settings, **_OURS, "error_cb": self._tell, "logger": log})
+        except KafkaException as error:
+            raise wrong_setting(error, settings) from error
         self._doubted = self._closed = self._answered = False
         self.assigned: dict[Partition, int] = {}
         """Each partition with the offset up to which it was read: that of the next record, or of its end."""
@@ -244,6 +249,6 @@ class KafkaClient:
             raise LogError(
                 f"{place} may not be read: {error.str()}",
                 where=self._servers,
-                mend="let this login read the topic and the group (ACLs), or correct the settings for SASL",
+                mend=f"let an administrator run: {grant_topics(self._settings, [message.topic() or ''], 'Read')}",
             )
         log.warning("%s: %s", place, error.str())

@@ -20,7 +20,7 @@ from connectors.kafka_errors import Unanswered
 from connectors.kafka_goals import Goals
 from connectors.log import RECORDS, Batch, Partition, Positions
 from connectors.snapshots import Scans, apart, ends_the_first
-from connectors.topics import DATA, NOTIFICATION, TRANSACTION, kind_of, source_of
+from connectors.topics import DATA, NOTIFICATION, TRANSACTION, kind_of, own_topics, source_of
 
 if TYPE_CHECKING:
     from connectors.registry import Registry
@@ -53,7 +53,7 @@ class KafkaLog:
         registry: Registry | None = None,
     ) -> None:
         self._expected = frozenset(expected)
-        own = {f"{source}.{kind}" for source in expected for kind in ("transaction", "notifications")}
+        own = {topic for source in expected for topic in own_topics(source)}
         self._client = KafkaClient(settings, own.union(tables), own)
         self._registry, self._formats = registry, Formats(registry)
         self._unread: Mapping[Partition, Sequence[Message]] = {}

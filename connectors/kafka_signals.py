@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from connectors.connect import Connect, NotThere
 from connectors.kafka_errors import REFUSED
+from connectors.kafka_refusals import CLIENT, grant_topics, refusal, wrong_setting
 from connectors.signals import TOPIC, by_topic, execute_snapshot, topic_of
 from connectors.sources import Source
 from ringup.errors import LogError, SourceError
@@ -35,10 +36,15 @@ class KafkaSignals:
     def make_topic(self, source: Source) -> str | None:
         """Make the topic that a source's connector listens to; its name, or None where it is there already.
 
-        Raises LogError when no broker answers or none may be made.
+        Raises LogError when no broker answers or none may be made, ConfigError for settings that are none.
         """
         topic = self._topic(source)
-        admin = AdminClient(self._settings)
+        heard: list[KafkaError] = []
+        settings: dict[str, Any] = {**self._settings, "error_cb": heard.append}
+        try:
+            admin = AdminClient(settings)
+        except KafkaException as error:
+            raise wrong_setting(error, self._settings) from error
         try:
             if topic in admin.list_topics(timeout=_PATIENCE).topics:
                 return None
@@ -47,6 +53,10 @@ class KafkaSignals:
         except KafkaException as error:
             if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 return None
+            admin.poll(0)  # what was said of the brokers meanwhile
+            why = next((found for said in reversed(heard) if (found := refusal(said, self._settings))), None)
+            if why is not None:
+                raise LogError(why.message, where=f"{CLIENT}.{why.field}", mend=why.mend) from error
             raise self._failure(f"the topic {topic} cannot be made", error.args[0], topic) from error
         return topic
 
@@ -91,7 +101,7 @@ class KafkaSignals:
         return LogError(
             f"{what}: {error.str() if error is not None else 'no broker took it in time'}",
             where=self._servers,
-            mend=f"let somebody make {topic} with one partition, and let this login write to it (ACLs)"
+            mend=f"let an administrator run: {grant_topics(self._settings, [topic], 'Create', 'Write')}"
             if refused
             else "start the brokers, or correct `kafka.bootstrap` and the settings for TLS and SASL",
         )

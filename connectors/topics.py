@@ -18,7 +18,12 @@ def source_of(topic: str, sources: Collection[str]) -> str:
 
 def kind_of(topic: str, source: str) -> int:
     """What the records of a topic are."""
-    return {f"{source}.transaction": TRANSACTION, f"{source}.notifications": NOTIFICATION}.get(topic, DATA)
+    return own_topics(source).get(topic, DATA)
+
+
+def own_topics(source: str) -> dict[str, int]:
+    """The topics that a source has beside those of its tables, and what their records are."""
+    return {f"{source}.transaction": TRANSACTION, f"{source}.notifications": NOTIFICATION}
 
 
 def is_heartbeat(topic: str) -> bool:

@@ -11,12 +11,14 @@ from connectors.connect import Connect
 from connectors.connect_capture import ConnectCapture
 from connectors.embedded import EmbeddedLog
 from connectors.embedded_rest import left_over as left_over_in
+from connectors.kafka_access import check_access
 from connectors.kafka_client import KafkaClient
 from connectors.kafka_log import KafkaLog
 from connectors.kafka_signals import KafkaSignals
 from connectors.log import Log
 from connectors.read_ahead import ReadAhead
 from connectors.sources import Source, refuse_avro, refuse_without_kafka
+from connectors.topics import own_topics
 from ringup.config import Config, KafkaSettings
 from ringup.errors import ConfigError, LogError
 from transforms.project import Table
@@ -68,7 +70,10 @@ def connect_of(kafka: KafkaSettings) -> Connect | None:
 
 
 def open_log(config: Config, sources: Sequence[Source], tables: Sequence[Table], warehouse: Warehouse) -> Log:
-    """The change log. Raises ConfigError when the state was built from another one: its positions mean nothing here."""
+    """The change log. Raises ConfigError when the state was built from another one: its positions mean nothing here.
+
+    Raises LogError, too, when the cluster refuses the login, or what it is to read.
+    """
     prefixes = [source.prefix for source in sources]
     wait = config.pipeline.transaction_wait.total_seconds()
     if config.kafka is None:
@@ -77,6 +82,7 @@ def open_log(config: Config, sources: Sequence[Source], tables: Sequence[Table],
     registry = open_registry(config.kafka, sources)
     ready = warehouse.fact("ready") == "yes"
     settings, topics = client_settings(config.kafka, config.project), [table.topic for table in tables]
+    check_access(settings, {*topics, *(topic for prefix in prefixes for topic in own_topics(prefix))})
     log = KafkaLog(settings, prefixes, topics, wait, bootstrapped=ready, registry=registry)
     _note(warehouse, config, f"the Kafka cluster {log.cluster()}")
     return ReadAhead(log)

@@ -75,7 +75,7 @@ class SecuredKafka:
         shown = [block.replace("\\\n", "") for block in re.findall(r"```console\n(.*?)```", _PAGE, re.DOTALL)]
         lines = [line for block in shown for line in block.splitlines() if line.startswith("kafka-acls")]
         with ThreadPoolExecutor(2) as pool:
-            assert len(list(pool.map(self.acls, lines))) == len(lines) == 7
+            assert len(list(pool.map(self.acls, lines))) == len(lines) == 6
 
     def acls(self, line: str) -> str:
         """What a command of the docs, or of an error's mend, prints here."""

@@ -1,0 +1,127 @@
+"""Whether ringup gets into a Kafka cluster, and may read what it is to read: asked once, before anything is read."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AclOperation, AdminClient  # type: ignore[attr-defined]
+
+from connectors.kafka_errors import Unanswered
+from connectors.kafka_refusals import CLIENT, Settings, grant, grant_topics, principal, refusal, wrong_setting
+from ringup.errors import LogError
+
+log = logging.getLogger("ringup.kafka")
+
+_ANSWER = 10.0
+"""Seconds that a cluster has for its first answer."""
+_DOUBT = 2.0
+"""Seconds for which a refusal may be one broker's only, or one that just starts."""
+_RIGHTS = 10.0
+"""Seconds for what is asked of a cluster that has answered."""
+_AGAIN = 0.1
+
+
+def check_access(settings: Settings, topics: Collection[str]) -> None:
+    """Log in, and see that all `topics`, be they there yet or not, and the group of `settings` may be read.
+
+    Raises ConfigError for settings that librdkafka does not take, LogError for what the cluster refuses, Unanswered
+    when no broker answers.
+    """
+    heard: list[KafkaError] = []
+    given: dict[str, Any] = {**settings, "error_cb": heard.append, "logger": log, "log_level": 2}
+    try:
+        admin = AdminClient(given)
+    except KafkaException as error:
+        raise wrong_setting(error, settings) from error
+    _enter(admin, heard, settings)
+    _check_topics(admin, settings, topics)
+    _check_group(admin, settings)
+
+
+def _enter(admin: AdminClient, heard: list[KafkaError], settings: Settings) -> None:
+    answer = admin.describe_cluster(request_timeout=_ANSWER)
+    until, refused = time.monotonic() + _ANSWER, None
+    while not answer.done() and time.monotonic() < until:
+        admin.poll(_AGAIN)  # that is when `heard` hears
+        why = next((found for error in reversed(heard) if (found := refusal(error, settings))), None)
+        refused = refused or (time.monotonic() if why else None)
+        if why is not None and refused is not None and time.monotonic() - refused >= _DOUBT:
+            raise LogError(why.message, where=f"{CLIENT}.{why.field}", mend=why.mend)
+    try:
+        answer.result(_AGAIN)
+    except (KafkaException, TimeoutError) as error:
+        raise _unanswered(heard, settings) from error
+
+
+def _unanswered(heard: list[KafkaError], settings: Settings) -> Unanswered:
+    """Brokers that cannot be reached say so. What takes a connection and closes it is often one that wants TLS."""
+    said = next((error.str() for error in reversed(heard) if error.code() != KafkaError._ALL_BROKERS_DOWN), None)
+    if heard and said is None:
+        protocol = str(settings.get("security.protocol", "plaintext")).upper()
+        return Unanswered(
+            f"the brokers take connections and close them; it is {protocol}, and their listener may want another one",
+            where=f"{CLIENT}.security.protocol",
+            mend="Set it to what the listener at that port speaks: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.",
+        )
+    return Unanswered(
+        f"no Kafka broker answers: {said or 'nothing came in time'}",
+        where=str(settings.get("bootstrap.servers", "")),
+        mend="start the broker, or correct `kafka.bootstrap` and the settings for TLS and SASL",
+    )
+
+
+def _check_topics(admin: AdminClient, settings: Settings, topics: Collection[str]) -> None:
+    """One that may not be described looks as if it were not there, so it is asked for by its name."""
+    if not topics:
+        return
+    asked = admin.describe_topics(
+        TopicCollection(sorted(topics)), include_authorized_operations=True, request_timeout=_RIGHTS
+    )
+    closed = [name for name, said in _said(asked) if _is_closed(said, KafkaError.TOPIC_AUTHORIZATION_FAILED)]
+    if closed:
+        raise LogError(
+            f"{principal(settings)} may not read {', '.join(closed)}",
+            where=str(settings.get("bootstrap.servers", "")),
+            mend=f"let an administrator run: {grant_topics(settings, closed, 'Read')}",
+        )
+
+
+def _check_group(admin: AdminClient, settings: Settings) -> None:
+    group, until = str(settings["group.id"]), time.monotonic() + _RIGHTS
+    while True:
+        asked = admin.describe_consumer_groups([group], include_authorized_operations=True, request_timeout=_RIGHTS)
+        [(_, said)] = _said(asked)
+        # The first to ask for a group makes the brokers look for who keeps it.
+        if not isinstance(said, KafkaError) or not said.retriable() or time.monotonic() > until:
+            break
+        time.sleep(_AGAIN)
+    if _is_closed(said, KafkaError.GROUP_AUTHORIZATION_FAILED):
+        raise LogError(
+            f"{principal(settings)} may not commit to the group {group}",
+            where="ringup.yml: kafka.group",
+            mend=f"let an administrator run: {grant(settings, '--operation', 'Read', '--group', group)}",
+        )
+
+
+def _said(asked: Mapping[str, Future[Any]]) -> Iterator[tuple[str, Any]]:
+    """What the cluster says of each: a description, or an error."""
+    for name, future in asked.items():
+        try:
+            yield name, future.result(_RIGHTS + 1)
+        except KafkaException as error:
+            yield name, error.args[0]
+        except TimeoutError:
+            yield name, None
+
+
+def _is_closed(said: Any, code: int) -> bool:
+    """Whether it may not be read. What cannot be said, for want of an answer or by an old broker, is no refusal."""
+    if isinstance(said, KafkaError):
+        return said.code() == code
+    rights: list[AclOperation] = getattr(said, "authorized_operations", None) or [AclOperation.READ]
+    return AclOperation.READ not in rights
