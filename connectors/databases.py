@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from connectors import postgres
+from connectors import mariadb, postgres
 from connectors.catalog import Catalog, Needs
 from connectors.postgres_catalog import catalog
 from connectors.postgres_session import NUDGE, nudge
@@ -158,8 +158,8 @@ MARIADB = Database(
     listed=("database", *LISTED),
     unheard={},
     embedded=False,
-    prepare=lambda config, declared=None: [],
-    captured=lambda config: [],
+    prepare=mariadb.prepare,
+    captured=mariadb.captured,
     nudge=lambda config: None,
 )
 

@@ -1,0 +1,170 @@
+"""Looks whether a MariaDB database is ready for capture, and says what stands in the way. It changes nothing there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+import pymysql
+
+from connectors.included import includes
+from connectors.lacking import SourceUnreachable, columns_lack, names_lack, together
+from connectors.mariadb_session import Session, connect, last_words, place_of, rows
+from ringup.errors import SourceError
+
+_COLUMNS = (Path(__file__).parent / "mariadb.sql").read_text()
+_VARIABLES: Mapping[str, tuple[str, str]] = {
+    "log_bin": ("ON", "its changes cannot be followed"),
+    "binlog_format": ("ROW", "its log has statements in the place of rows"),
+    "binlog_row_image": ("FULL", "its log has rows in part only"),
+    "log_bin_compress": ("OFF", "its log is compressed, and the connector would lose changes without a word"),
+}
+_PRIVILEGES = {"REPLICATION SLAVE": ("REPLICATION SLAVE",), "REPLICATION CLIENT": ("BINLOG MONITOR",)}
+"""What the login needs on all databases, and other names of it."""
+
+_ALL = "ALL PRIVILEGES"
+_UNREADABLE = ("inet4", "inet6", "xmltype")
+"""Types at which the connector stops."""
+
+
+@dataclass(slots=True)
+class _Table:
+    schema: str
+    name: str
+    has_key: bool
+    types: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+def prepare(config: Mapping[str, str], declared: Mapping[str, Sequence[str]] | None = None) -> list[str]:
+    """See that what `config` (a resolved connector configuration) captures is ready; nothing is ever done to it.
+
+    `declared` are the columns of each table (`database.table`) that the project counts on.
+
+    Raises SourceUnreachable where waiting may help, else SourceError with all that is to be mended: no log of whole
+    rows, missing privileges, no tables, a table without a key, a column that is not there or that cannot be captured.
+    """
+    with connect(config) as session:
+        try:
+            there = _tables(session)
+            tables = [table for table in there if includes(config, table.schema, table.name)]
+            lacks = (
+                _server_lacks(session, config),
+                _login_lacks(session, config),
+                names_lack(config, place_of(config), [str(table) for table in there]),
+                _nothing_included(config, tables),
+                chain.from_iterable(_table_lacks(session, config, table) for table in tables),
+                _types_lack(config, there),
+                columns_lack(declared or {}, {str(table): table.types for table in tables}),
+            )
+            if lacking := list(chain.from_iterable(lacks)):
+                raise together(lacking)
+        except pymysql.MySQLError as error:
+            raise _went_away(config, error) from error
+    return []
+
+
+def captured(config: Mapping[str, str]) -> list[str]:
+    """The tables (`database.table`) that are there and that `config` captures. Raises SourceError as `prepare` does."""
+    with connect(config) as session:
+        try:
+            return [str(table) for table in _tables(session) if includes(config, table.schema, table.name)]
+        except pymysql.MySQLError as error:
+            raise _went_away(config, error) from error
+
+
+def _tables(session: Session) -> list[_Table]:
+    found: dict[tuple[str, str], _Table] = {}
+    for schema, name, has_key, column, kind in rows(session, _COLUMNS):
+        found.setdefault((schema, name), _Table(schema, name, bool(has_key))).types[column] = kind.lower()
+    return list(found.values())
+
+
+def _server_lacks(session: Session, config: Mapping[str, str]) -> Iterator[SourceError]:
+    there = dict(rows(session, f"show global variables where variable_name in {tuple(_VARIABLES)}"))
+    for name, (wanted, cause) in _VARIABLES.items():
+        if (value := there.get(name, wanted)) != wanted:  # an old server has no compression
+            yield SourceError(
+                f"{place_of(config)} has {name}={value}, so {cause}",
+                mend=f"as an administrator: set global {name} = {wanted}; and the same in the server's my.cnf"
+                if name != "log_bin"
+                else "write log_bin into the server's my.cnf, then restart the server",
+            )
+
+
+def _login_lacks(session: Session, config: Mapping[str, str]) -> Iterator[SourceError]:
+    """To follow the log, and to read a snapshot while nothing changes."""
+    granted = _granted(session)
+    everywhere = granted.get("*.*", set())
+    missing = [
+        privilege
+        for privilege, others in _PRIVILEGES.items()
+        if not everywhere & {privilege, *others, _ALL}  # those of its roles are among them
+    ]
+    if config.get("snapshot.locking.mode") != "none" and not everywhere & {"RELOAD", _ALL}:
+        missing.append("RELOAD")
+    if missing:
+        yield SourceError(
+            f"the user {config['database.user']} may not follow changes: it lacks {', '.join(missing)}",
+            mend=f"as an administrator: grant {', '.join(missing).lower()} on *.* to {_account(session)}",
+        )
+
+
+def _account(session: Session) -> str:
+    user, _, host = rows(session, "select current_user()")[0][0].rpartition("@")
+    return f"'{user}'@'{host}'"
+
+
+def _granted(session: Session) -> dict[str, set[str]]:
+    """What the login and its roles may do, by what it is granted on."""
+    granted: dict[str, set[str]] = {}
+    for (words,) in rows(session, "show grants"):
+        if found := re.match(r"GRANT (.+) ON (\S+) TO ", words):
+            granted.setdefault(found[2], set()).update(word.strip() for word in found[1].split(","))
+    return granted
+
+
+def _nothing_included(config: Mapping[str, str], tables: list[_Table]) -> Iterator[SourceError]:
+    if not tables:
+        yield SourceError(
+            f"{place_of(config)} has no table that the source includes and the user {config['database.user']} may see",
+            mend="correct database.include.list and table.include.list, create the tables, or grant select on them",
+        )
+
+
+def _table_lacks(session: Session, config: Mapping[str, str], table: _Table) -> Iterator[SourceError]:
+    """A snapshot reads the table, and rows are told apart by their keys."""
+    user, quoted = config["database.user"], f"`{table.schema}`.`{table.name}`"
+    try:
+        rows(session, f"select 1 from {quoted} limit 0")
+    except pymysql.OperationalError:
+        yield SourceError(
+            f"the user {user} may not read {table}", mend=f"grant select on {quoted} to {_account(session)}"
+        )
+    if not table.has_key:
+        yield SourceError(
+            f"the table {table} has no primary key, so its rows cannot be told apart",
+            mend=f"alter table {quoted} add primary key (...), or leave it out by table.exclude.list",
+        )
+
+
+def _types_lack(config: Mapping[str, str], there: Sequence[_Table]) -> Iterator[SourceError]:
+    """The connector reads the definitions of all tables of a database, whether it captures them or not."""
+    databases = {kind: config.get(kind, "") for kind in ("database.include.list", "database.exclude.list")}
+    for table in there:
+        for column, kind in table.types.items():
+            if kind in _UNREADABLE and includes(databases, table.schema, table.name):
+                yield SourceError(
+                    f"the column {table}.{column} is of the type {kind}, at which the connector stops, captured or not",
+                    mend=f"alter table `{table.schema}`.`{table.name}` modify `{column}` varchar(...), "
+                    "or move the table to another database",
+                )
+
+
+def _went_away(config: Mapping[str, str], error: pymysql.MySQLError) -> SourceUnreachable:
+    return SourceUnreachable(f"{place_of(config)}: {last_words(error)}", mend="start the server again")
