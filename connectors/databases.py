@@ -31,9 +31,10 @@ class Database:
     `needed` are settings that a source must have, `relied_on` those that it cannot change, `defaults` what others are
     unless said, `own` those that are made from its topic.prefix, `brokered` those that are made from it and from the
     brokers of Kafka Connect. `listed` is what there are include lists for. `unheard` are words for lists of what the
-    connector leaves out: what `nudge` writes. `embedded` says whether ringup runs the connector itself, without Kafka.
-    `prepare`, `captured` (the tables that are captured, as `schema.table`), `nudge` (write something that changes
-    nothing), `catalog` and `examine` (what `prepare` would do) take a resolved configuration, log in and raise
+    connector leaves out: what `nudge` writes. `least` are settings that must not be smaller. `embedded` says whether
+    ringup can run the connector itself, without Kafka. `prepare`, `captured` (the tables that are captured, as
+    `schema.table`), `nudge` (write something that changes nothing), `catalog` and `examine` (what `prepare` would do;
+    None where it cannot be discovered) take a resolved configuration, log in and raise
     SourceError.
     """
 
@@ -46,6 +47,7 @@ class Database:
     brokered: Callable[[str, str], Mapping[str, str]]
     listed: tuple[str, ...]
     unheard: Mapping[str, str]
+    least: Mapping[str, int]
     embedded: bool
     prepare: Prepare
     captured: Callable[[Mapping[str, str]], list[str]]
@@ -117,6 +119,7 @@ POSTGRES = Database(
     brokered=lambda prefix, bootstrap: {},
     listed=("schema", *LISTED),
     unheard={"message.prefix.exclude.list": NUDGE},
+    least={},
     embedded=True,
     prepare=postgres.prepare,
     captured=postgres.captured,
@@ -157,6 +160,7 @@ MARIADB = Database(
     brokered=_history,
     listed=("database", *LISTED),
     unheard={},
+    least={"connect.keep.alive.interval.ms": 5_000},
     embedded=False,
     prepare=mariadb.prepare,
     captured=mariadb.captured,

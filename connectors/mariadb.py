@@ -29,6 +29,9 @@ _ALL = "ALL PRIVILEGES"
 _UNREADABLE = ("inet4", "inet6", "xmltype")
 """Types at which the connector stops."""
 
+_SKIP = "schema.history.internal.skip.unparseable.ddl"
+_LISTS = ("include.list", "exclude.list")
+
 
 @dataclass(slots=True)
 class _Table:
@@ -154,15 +157,18 @@ def _table_lacks(session: Session, config: Mapping[str, str], table: _Table) -> 
 
 
 def _types_lack(config: Mapping[str, str], there: Sequence[_Table]) -> Iterator[SourceError]:
-    """The connector reads the definitions of all tables of a database, whether it captures them or not."""
-    databases = {kind: config.get(kind, "") for kind in ("database.include.list", "database.exclude.list")}
+    """The connector reads the definitions of all tables of a database, unless it may skip those that it cannot read."""
+    skips = config.get(_SKIP) == "true"
+    read = config if skips else {f"database.{rule}": config.get(f"database.{rule}", "") for rule in _LISTS}
     for table in there:
         for column, kind in table.types.items():
-            if kind in _UNREADABLE and includes(databases, table.schema, table.name):
+            if kind in _UNREADABLE and includes(read, table.schema, table.name):
+                captured = includes(config, table.schema, table.name)
                 yield SourceError(
-                    f"the column {table}.{column} is of the type {kind}, at which the connector stops, captured or not",
-                    mend=f"alter table `{table.schema}`.`{table.name}` modify `{column}` varchar(...), "
-                    "or move the table to another database",
+                    f"the column {table}.{column} is of the type {kind}, at which the connector stops",
+                    mend=f"alter table `{table.schema}`.`{table.name}` modify `{column}` varchar(...)"
+                    if captured
+                    else f"set {_SKIP} to true in the source, since it does not capture {table}",
                 )
 
 

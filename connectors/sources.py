@@ -123,6 +123,9 @@ def _load(path: Path) -> Source:
                 mend=f"set it to {value!r}, or leave it out: ringup sets it",
                 where=_field(source, key),
             )
+    for key, least in database.least.items():
+        if (said := config.get(key, "")).isdecimal() and int(said) < least:
+            raise ConfigError(f"{said} is too short", mend=f"set it to {least} or more", where=_field(source, key))
     for key, words, mend in converters.mistakes(config):
         raise ConfigError(words, mend=mend, where=_field(source, key))
     return source

@@ -120,6 +120,15 @@ def test_a_list_of_another_kind_of_database_is_refused(tmp_path: Path) -> None:
     assert "database.include.list" in caught.value.mend
 
 
+def test_a_connection_that_would_be_made_anew_without_end_is_refused(tmp_path: Path) -> None:
+    """The connector takes it for dead before the server has said anything."""
+    path = write(tmp_path, "tills", {"name": "tills", "config": tills(**{"connect.keep.alive.interval.ms": 1000})})
+    with pytest.raises(ConfigError, match="1000 is too short") as caught:
+        load_sources(tmp_path)
+    assert caught.value.where == f"{path}: config.connect.keep.alive.interval.ms"
+    assert "5000" in caught.value.mend
+
+
 def test_mariadb_without_kafka_is_refused(tmp_path: Path) -> None:
     """The error names the file and the field, and what to do."""
     path = write(tmp_path, "tills", {"name": "tills", "config": tills(**{"database.include.list": "shop"})})
