@@ -104,7 +104,14 @@ def test_what_somebody_paused_is_left_alone(connect: Pretended) -> None:
     assert "no connection" in (capture.states()["pos"].cause or "")
 
 
-@pytest.mark.parametrize("offset", [{}, {"lsn": 1, "snapshot": "INITIAL", "snapshot_completed": False}])
+@pytest.mark.parametrize(
+    "offset",
+    [
+        {},
+        {"lsn": 1, "snapshot": "INITIAL", "snapshot_completed": False},
+        {"file": "binlog.000001", "pos": 4, "gtids": "0-1-3", "snapshot": "INITIAL"},  # MariaDB's
+    ],
+)
 def test_a_connector_that_has_noted_no_place_behind_its_snapshot_is_not_followed_yet(
     connect: Pretended, offset: dict[str, object]
 ) -> None:
