@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime, time
@@ -131,6 +132,24 @@ def test_a_change_below_the_snapshot_that_comes_after_it_is_applied(engine: Engi
     take(engine, (BILLS, change("r", None, bill(1, "A"), 95)), snapshot=True)
     take(engine, (BILLS, change("u", bill(1, "A"), bill(1, "A", "33.00"), 90)))
     assert [str(spend) for (spend,) in rows(engine, "select spend from live.marts.customers")] == ["33.00"]
+
+
+def test_of_the_changes_of_a_mariadb_transaction_the_later_one_counts(engine: Engine) -> None:
+    """Also in another batch; an older transaction that is sent again changes nothing, and a snapshot's row counts."""
+
+    def came(op: str, total: str, gtid: str | None, snapshot: bool = False) -> str:
+        place = {"gtid": gtid, "ts_us": 1_767_225_600_000_000}
+        value = json.dumps({"op": op, "before": None, "after": bill(1, "A", total), "source": place})
+        take(engine, (BILLS, value), snapshot=snapshot)
+        ((spend,),) = rows(engine, "select spend from live.marts.customers")
+        return str(spend)
+
+    assert came("c", "1.00", "0-1-9") == "1.00"
+    assert came("u", "2.00", "0-1-10") == "2.00"
+    assert came("u", "3.00", "0-1-10") == "3.00"
+    assert came("u", "1.00", "0-1-9") == "3.00"
+    assert came("r", "4.00", None, snapshot=True) == "4.00"
+    assert came("u", "5.00", "0-1-11") == "5.00"
 
 
 def test_a_bill_that_came_before_its_member_is_found_when_the_member_comes(engine: Engine) -> None:
