@@ -179,11 +179,11 @@ class Pipeline:
             "lag": self.log.lag(),
             **self.metrics.snapshot(),
             "waiting": self.dispatcher.waiting(),
-            "absent": {name: list(shape.absent) for name, shape in self.engine.mirror.shapes.items() if shape.absent},
             "channels": {
                 name: {"state": "trouble" if cause else "up", "cause": cause, "mend": None}
                 for name, cause in self.dispatcher.troubles().items()
             },
+            "absent": {name: list(shape.absent) for name, shape in self.engine.mirror.shapes.items() if shape.absent},
             "edited": fingerprint(self.config.dbt_folder) != self.project.fingerprint,
             **self.questions.counts(),
         }
