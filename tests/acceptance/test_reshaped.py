@@ -12,7 +12,7 @@ from tests.fetched import fetch
 from tests.starter import Shop, eventually, starter_shop
 
 
-@pytest.fixture(scope="module", params=["own log", "kafka"])
+@pytest.fixture(scope="module", params=[pytest.param("own log", marks=pytest.mark.slow), "kafka"])
 def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """A project that runs."""
     home = tmp_path_factory.mktemp("reshaped")

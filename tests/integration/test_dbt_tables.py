@@ -19,7 +19,8 @@ def tables_refused(made: dict[str, Any]) -> ProjectError:
 def test_tables_have_topic_key_types_and_the_way_to_the_customer(reference: Reference) -> None:
     """What capture, mirror and identity need is in sources.yml."""
     tables = {table.relation: table for table in reference.project.tables}
-    assert len(tables) == 11
+    assert len(tables) == 14
+    assert {name for name in tables if name.startswith("west.")} == {"west.branch", "west.receipt", "west.receipt_item"}
     assert tables["crm.members"].profile == "member_id"
     assert tables["pos.bills"].identifiers == {"card": "loyalty_card"}
     lines = tables["pos.bill_lines"]
@@ -27,7 +28,7 @@ def test_tables_have_topic_key_types_and_the_way_to_the_customer(reference: Refe
     assert {column.name: column.data_type for column in lines.columns}["amount"] == "DECIMAL(12,2)"
     assert "profile_id" not in {column.name for column in lines.columns}
     assert [name for name, table in tables.items() if not table.of_customers] == [
-        "pos.stores", "pos.tills", "pos.products", "crm.tiers", "crm.rewards",
+        "pos.stores", "pos.tills", "pos.products", "west.branch", "crm.tiers", "crm.rewards",
     ]  # fmt: skip
 
 
