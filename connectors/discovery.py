@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
 
-from connectors.catalog import Catalog, CatalogTable
+from connectors.catalog import Catalog, CatalogColumn, CatalogTable
 from connectors.databases import Database
 from connectors.proposals import Identities, freshness, names_of
 
-_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
-TAKEN = re.compile(r"(?i)profile_id|_n|_seen|_position|_committed_at|_deleted|_fresh|_was|_bad|_op|raw .*")
-"""Names of ringup's own, which a declared column cannot have."""
+PROFILE = "profile_id"
+"""The column that ringup adds."""
 
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 _LOGIN = ("hostname", "port", "user", "password")
 _HEAD = """\
 # The tables of {name}, as `ringup connectors discover` found them. What is not declared is not copied: take out what
@@ -62,9 +62,12 @@ def connector_json(name: str, database: Database, tables: Sequence[str]) -> str:
     return json.dumps(connector(name, database, tables), indent=2) + "\n"
 
 
-def chosen(catalog: Catalog) -> tuple[Catalog, list[Left]]:
-    """The tables that can be captured and declared, and what cannot."""
-    taken, left = [], []
+def chosen(catalog: Catalog, is_taken: Callable[[str], bool]) -> tuple[Catalog, list[Left]]:
+    """The tables that can be captured, with the columns that can be declared, and what is left out.
+
+    `is_taken` says of a name that a column cannot have it.
+    """
+    taken, left = list[CatalogTable](), list[Left]()
     for table in catalog:
         if not table.key:
             mend = f"alter table {table} add primary key (...)"
@@ -72,21 +75,23 @@ def chosen(catalog: Catalog) -> tuple[Catalog, list[Left]]:
         elif not (_PLAIN.fullmatch(table.schema) and _PLAIN.fullmatch(table.name)):
             why = "its name has other characters than letters, digits, _ and -, and topics have no others"
             left.append(Left(str(table), why, "rename it"))
-        elif lost := [found for found in _columns_left(table) if found.what.rpartition(".")[2] in table.key]:
-            left.extend(lost)
         else:
-            taken.append(table)
-            left.extend(_columns_left(table))
+            lost = {c.name: found for c in table.columns if (found := _column_left(table, c, is_taken))}
+            if in_key := [found for name, found in lost.items() if name in table.key]:
+                left.extend(in_key)
+                continue
+            taken.append(replace(table, columns=tuple(c for c in table.columns if c.name not in lost)))
+            left.extend(lost.values())
     return tuple(taken), left
 
 
-def _columns_left(table: CatalogTable) -> Iterator[Left]:
-    for column in table.columns:
-        if column.data_type is None:
-            why = f"Debezium sends nothing of a {column.told}"
-            yield Left(f"{table}.{column.name}", why, "add a column of another type that holds the same")
-        elif TAKEN.fullmatch(column.name):
-            yield Left(f"{table}.{column.name}", "its name is one of ringup's own", "rename it")
+def _column_left(table: CatalogTable, column: CatalogColumn, is_taken: Callable[[str], bool]) -> Left | None:
+    if column.data_type is None:
+        why = f"Debezium sends nothing of a {column.told}"
+        return Left(f"{table}.{column.name}", why, "add a column of another type that holds the same")
+    if column.name == PROFILE or is_taken(column.name):
+        return Left(f"{table}.{column.name}", "its name is one of ringup's own", "rename it")
+    return None
 
 
 def sources_yaml(
@@ -116,13 +121,10 @@ def _table(source: str, prefix: str, table: CatalogTable, name: str, identity: M
     if identity is not None:
         lines.append(f"      identity: {_flow(identity)}")
     lines.append("  columns:")
-    lines.extend(
-        f"    - {_flow({'name': column.name, 'data_type': column.data_type})}"
-        for column in table.columns
-        if column.data_type is not None and not TAKEN.fullmatch(column.name)
-    )
+    columns = {column.name: column.data_type for column in table.columns}
     if identity is not None:
-        lines.append("    - {name: profile_id, data_type: bigint}")
+        columns[PROFILE] = "bigint"
+    lines.extend(f"    - {_flow({'name': name, 'data_type': data_type})}" for name, data_type in columns.items())
     return "".join(f"      {line}\n" for line in lines)
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient  # type: ignore[attr-defined]
 
-from connectors.kafka_errors import Unanswered
-from connectors.kafka_refusals import CLIENT, Settings, grant, grant_topics, principal, refusal, wrong_setting
+from connectors.kafka_errors import Unanswered, nobody_answers
+from connectors.kafka_refusals import CLIENT, Settings, grant, grant_topics, principal, refused_in, wrong_setting
 from ringup.errors import LogError
 
 log = logging.getLogger("ringup.kafka")
@@ -48,10 +48,10 @@ def _enter(admin: AdminClient, heard: list[KafkaError], settings: Settings) -> N
     until, refused = time.monotonic() + _ANSWER, None
     while not answer.done() and time.monotonic() < until:
         admin.poll(_AGAIN)  # that is when `heard` hears
-        why = next((found for error in reversed(heard) if (found := refusal(error, settings))), None)
+        why = refused_in(heard, settings)
         refused = refused or (time.monotonic() if why else None)
         if why is not None and refused is not None and time.monotonic() - refused >= _DOUBT:
-            raise LogError(why.message, where=f"{CLIENT}.{why.field}", mend=why.mend)
+            raise why
     try:
         answer.result(_AGAIN)
     except (KafkaException, TimeoutError) as error:
@@ -68,11 +68,7 @@ def _unanswered(heard: list[KafkaError], settings: Settings) -> Unanswered:
             where=f"{CLIENT}.security.protocol",
             mend="Set it to what the listener at that port speaks: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.",
         )
-    return Unanswered(
-        f"no Kafka broker answers: {said or 'nothing came in time'}",
-        where=str(settings.get("bootstrap.servers", "")),
-        mend="start the broker, or correct `kafka.bootstrap` and the settings for TLS and SASL",
-    )
+    return nobody_answers(said or "nothing came in time", str(settings.get("bootstrap.servers", "")))
 
 
 def _check_topics(admin: AdminClient, settings: Settings, topics: Collection[str]) -> None:

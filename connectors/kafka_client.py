@@ -17,7 +17,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined]
 
-from connectors.kafka_errors import GONE, REFUSED, UNKNOWN, Unanswered
+from connectors.kafka_errors import GONE, REFUSED, UNKNOWN, Unanswered, nobody_answers
 from connectors.kafka_refusals import grant_topics, wrong_setting
 from connectors.log import Partition, Positions
 from ringup.errors import LogError
@@ -184,11 +184,7 @@ class KafkaClient:
                 answer = question(max(until - time.monotonic(), _AGAIN))
             except KafkaException as error:
                 if time.monotonic() + _AGAIN >= until:
-                    raise Unanswered(
-                        f"no Kafka broker answers: {error.args[0].str()}",
-                        where=self._servers,
-                        mend="start the broker, or correct `kafka.bootstrap` and the settings for TLS and SASL",
-                    ) from error
+                    raise nobody_answers(error.args[0].str(), self._servers) from error
                 time.sleep(_AGAIN)
             else:
                 self._answered = True

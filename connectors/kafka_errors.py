@@ -23,6 +23,15 @@ class Unanswered(LogError):
     """No broker answers, or no schema registry, or not yet: worth waiting for, once one has answered."""
 
 
+def nobody_answers(said: str, servers: str) -> Unanswered:
+    """The error for brokers that are not there, or not for these settings; `said` is the client's word for it."""
+    return Unanswered(
+        f"no Kafka broker answers: {said}",
+        where=servers,
+        mend="start the broker, or correct `kafka.bootstrap` and the settings for TLS and SASL",
+    )
+
+
 class UnknownSchema(Exception):
     """The registry has no such Avro schema."""
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 from confluent_kafka import KafkaError, KafkaException
 
-from ringup.errors import ConfigError
+from ringup.errors import ConfigError, LogError
 
 CLIENT = "ringup.yml: kafka.client"
 """Where the settings of the project's own clients stand."""
@@ -105,9 +105,7 @@ def refusal(error: KafkaError, settings: Settings) -> Refusal | None:
         mend = f"Set it to what the listener at that port speaks, one of {_PROTOCOLS}, or name the port with TLS."
         return Refusal("security.protocol", f"it is {protocol}, but there is no TLS at that port: {said}", mend)
     if "certificate verify failed" in said:
-        mend = (
-            "Name the PEM file of the CA that signed the brokers' certificates, and in `kafka.bootstrap` the brokers "
-        )
+        mend = f"{_MENDS['ssl.ca.location'].removesuffix('.')}, and in `kafka.bootstrap` the brokers "
         mend += "by a name in them: openssl s_client -connect HOST:PORT shows both."
         return Refusal(
             "ssl.ca.location", f"the brokers' certificates are not of this CA, or not for these names: {said}", mend
@@ -128,6 +126,12 @@ def refusal(error: KafkaError, settings: Settings) -> Refusal | None:
     mend = "Correct `sasl.username` and `sasl.password`; see that the brokers know that user with this mechanism: "
     mend += f"kafka-configs {_admin(settings)} --describe --entity-type users --entity-name {shlex.quote(str(who))}"
     return Refusal("sasl.password", f"the brokers refuse the login {who}: {said}", mend)
+
+
+def refused_in(heard: Sequence[KafkaError], settings: Settings) -> LogError | None:
+    """The newest refusal among what a client of the project's `heard` by its `error_cb`, as an error."""
+    why = next((found for error in reversed(heard) if (found := refusal(error, settings))), None)
+    return LogError(why.message, where=f"{CLIENT}.{why.field}", mend=why.mend) if why else None
 
 
 def wrong_setting(error: KafkaException, settings: Collection[str], where: str = CLIENT) -> ConfigError:

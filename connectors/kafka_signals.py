@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from connectors.connect import Connect, NotThere
 from connectors.kafka_errors import REFUSED
-from connectors.kafka_refusals import CLIENT, grant_topics, refusal, wrong_setting
+from connectors.kafka_refusals import grant_topics, refused_in, wrong_setting
 from connectors.signals import TOPIC, by_topic, execute_snapshot, topic_of
 from connectors.sources import Source
 from ringup.errors import LogError, SourceError
@@ -54,9 +54,8 @@ class KafkaSignals:
             if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 return None
             admin.poll(0)  # what was said of the brokers meanwhile
-            why = next((found for said in reversed(heard) if (found := refusal(said, self._settings))), None)
-            if why is not None:
-                raise LogError(why.message, where=f"{CLIENT}.{why.field}", mend=why.mend) from error
+            if (why := refused_in(heard, self._settings)) is not None:
+                raise why from error
             raise self._failure(f"the topic {topic} cannot be made", error.args[0], topic) from error
         return topic
 

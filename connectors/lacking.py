@@ -16,6 +16,26 @@ class SourceUnreachable(SourceError):
     """The database does not answer, or not yet: worth waiting for."""
 
 
+def check_port(config: Mapping[str, str], mostly: str) -> None:
+    """Raise SourceError where `database.port` is none; `mostly` says which one it is as a rule."""
+    port = config["database.port"]
+    if not (port.isdecimal() and 0 < int(port) < 65_536):
+        raise SourceError(
+            f"{port!r} is no port",
+            where="config.database.port",
+            mend=f"correct it, or the variable that it refers to: {mostly}",
+        )
+
+
+def login_refused(config: Mapping[str, str], place: str, words: str) -> SourceError:
+    """The error for a user or a password that the database at `place` does not take."""
+    return SourceError(
+        f"{place} refuses the login of {config['database.user']}: {words}",
+        where="config.database.password",
+        mend="correct database.user and database.password, or the variables that they refer to",
+    )
+
+
 def together(lacking: Sequence[SourceError]) -> SourceError:
     """All that stands in the way as one error, so that whoever mends it goes to the database once."""
     return SourceError(

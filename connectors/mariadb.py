@@ -102,8 +102,7 @@ def _server_lacks(session: Session, config: Mapping[str, str]) -> Iterator[Sourc
 
 def _login_lacks(session: Session, config: Mapping[str, str]) -> Iterator[SourceError]:
     """To follow the log, and to read a snapshot while nothing changes."""
-    granted = _granted(session)
-    everywhere = granted.get("*.*", set())
+    everywhere = _granted_everywhere(session)
     missing = [
         privilege
         for privilege, others in _PRIVILEGES.items()
@@ -123,13 +122,10 @@ def _account(session: Session) -> str:
     return f"'{user}'@'{host}'"
 
 
-def _granted(session: Session) -> dict[str, set[str]]:
-    """What the login and its roles may do, by what it is granted on."""
-    granted: dict[str, set[str]] = {}
-    for (words,) in rows(session, "show grants"):
-        if found := re.match(r"GRANT (.+) ON (\S+) TO ", words):
-            granted.setdefault(found[2], set()).update(word.strip() for word in found[1].split(","))
-    return granted
+def _granted_everywhere(session: Session) -> set[str]:
+    """What the login and its roles may do on all databases."""
+    lines = (re.match(r"GRANT (.+) ON \*\.\* TO ", words) for (words,) in rows(session, "show grants"))
+    return {word.strip() for found in lines if found for word in found[1].split(",")}
 
 
 def _nothing_included(config: Mapping[str, str], tables: list[_Table]) -> Iterator[SourceError]:

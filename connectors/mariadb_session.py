@@ -8,8 +8,7 @@ from typing import Any, TypeAlias
 
 import pymysql
 
-from connectors.lacking import SourceUnreachable
-from ringup.errors import SourceError
+from connectors.lacking import SourceUnreachable, check_port, login_refused
 
 Session: TypeAlias = "pymysql.Connection[Any]"
 
@@ -23,12 +22,7 @@ def connect(config: Mapping[str, str]) -> Session:
     Raises SourceUnreachable where waiting may help, else SourceError with the field.
     """
     place = place_of(config)
-    if not (config["database.port"].isdecimal() and 0 < int(config["database.port"]) < 65_536):
-        raise SourceError(
-            f"{config['database.port']!r} is no port",
-            where="config.database.port",
-            mend="correct it, or the variable that it refers to: MariaDB mostly has 3306",
-        )
+    check_port(config, "MariaDB mostly has 3306")
     try:
         return pymysql.connect(
             host=config["database.hostname"],
@@ -43,11 +37,7 @@ def connect(config: Mapping[str, str]) -> Session:
         )
     except pymysql.MySQLError as error:
         if _number(error) in _LOGIN_REFUSED:
-            raise SourceError(
-                f"{place} refuses the login of {config['database.user']}: {last_words(error)}",
-                where="config.database.password",
-                mend="correct database.user and database.password, or the variables that they refer to",
-            ) from error
+            raise login_refused(config, place, last_words(error)) from error
         raise SourceUnreachable(
             f"{place} does not answer: {last_words(error)}",
             mend="start the server, or correct database.hostname, database.port and database.ssl.mode",

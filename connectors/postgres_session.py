@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import psycopg
 
-from connectors.lacking import SourceUnreachable
+from connectors.lacking import SourceUnreachable, check_port, login_refused
 from ringup.errors import SourceError
 
 _CONNECT_TIMEOUT = 10
@@ -20,12 +20,7 @@ def connect(config: Mapping[str, str]) -> psycopg.Connection:
     Raises SourceUnreachable where waiting may help, else SourceError with the field.
     """
     place = f"{config['database.hostname']}:{config['database.port']}/{config['database.dbname']}"
-    if not (config["database.port"].isdecimal() and 0 < int(config["database.port"]) < 65_536):
-        raise SourceError(
-            f"{config['database.port']!r} is no port",
-            where="config.database.port",
-            mend="correct it, or the variable that it refers to: PostgreSQL mostly has 5432",
-        )
+    check_port(config, "PostgreSQL mostly has 5432")
     try:
         return psycopg.connect(
             host=config["database.hostname"],
@@ -41,11 +36,7 @@ def connect(config: Mapping[str, str]) -> psycopg.Connection:
     except psycopg.OperationalError as error:
         words = last_words(error)
         if "password authentication failed" in words or "no password supplied" in words:
-            raise SourceError(
-                f"{place} refuses the login of {config['database.user']}: {words}",
-                where="config.database.password",
-                mend="correct database.user and database.password, or the variables that they refer to",
-            ) from error
+            raise login_refused(config, place, words) from error
         if "does not exist" in words or "pg_hba.conf" in words:
             raise SourceError(
                 f"{place}: {words}", where="config.database.dbname", mend="correct it, or let this login in"

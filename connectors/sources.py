@@ -68,6 +68,12 @@ def configured(source: Source) -> dict[str, str]:
     return {**database.defaults, **database.own(prefix), **source.config, **database.relied_on, **notifications}
 
 
+def variables(source: Source) -> list[str]:
+    """The environment variables that a source refers to, each once."""
+    named = (name for value in source.config.values() for name in _REFERENCE.findall(value))
+    return list(dict.fromkeys(named))
+
+
 def refuse_avro(sources: Iterable[Source]) -> None:
     """No schema registry is named: raise ConfigError where a source needs one."""
     for source in sources:

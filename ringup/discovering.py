@@ -20,19 +20,22 @@ from connectors.databases import POSTGRES, database_of
 from connectors.discovery import Left, chosen, connector, connector_json, sources_yaml, variable
 from connectors.included import includes
 from connectors.proposals import Identities, freshness, identities, names_of
-from connectors.sources import Source, load_sources, resolve
+from connectors.sources import Source, load_sources, resolve, variables
 from ringup.checked import ConfigFile, nearest
 from ringup.config import Config, load_config
 from ringup.errors import ConfigError, SourceError
 from ringup.show import console
+from transforms.dbt.tables import is_taken
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_REFERENCE = re.compile(r"\$\{env:([^}]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What was found in a database, and the files (by path) that describe it; `lines` are for a file that is there."""
+    """What was found in a database, and the files (by path) that describe it.
+
+    `there` are those of the files that exist and stay as they are; `undeclared` are tables that such a file lacks.
+    """
 
     source: Source
     tables: Catalog
@@ -63,7 +66,7 @@ def discover(project: Path, name: str, tables: Sequence[str]) -> Discovery:
         )
     source = _described(config, name)
     fresh = source is None
-    source = source or Source(name, connector(name, POSTGRES, ["-"])["config"], str(_json_path(config, name)))
+    source = source or Source(name, connector(name, POSTGRES, [])["config"], str(_json_path(config, name)))
     _need_variables(source)
     database, login = database_of(source.config), resolve(source, os.environ)
     if database.catalog is None or database.examine is None:
@@ -72,8 +75,7 @@ def discover(project: Path, name: str, tables: Sequence[str]) -> Discovery:
             where=source.path,
             mend="Describe its tables in sources.yml by hand.",
         )
-    everything = database.catalog(login)
-    taken, left = chosen(_wanted(everything, source, tables, fresh=fresh))
+    taken, left = chosen(_wanted(database.catalog(login), source, tables), is_taken)
     if not taken:
         raise SourceError(
             f"{variable(name, 'dbname')} has no table that can be captured"
@@ -130,25 +132,24 @@ def _json_path(config: Config, name: str) -> Path:
 
 def _need_variables(source: Source) -> None:
     """All that is missing at once, for one goes and sets them all."""
-    named = [variable for value in source.config.values() for variable in _REFERENCE.findall(value)]
-    if missing := [variable for variable in dict.fromkeys(named) if variable not in os.environ]:
+    if missing := [name for name in variables(source) if name not in os.environ]:
         raise ConfigError(
             f"the login of {source.name} is not known: {', '.join(missing)} not set",
-            mend=f"export {' '.join(f'{variable}=...' for variable in missing)}",
+            mend=f"export {' '.join(f'{name}=...' for name in missing)}",
         )
 
 
-def _wanted(everything: Catalog, source: Source, tables: Sequence[str], *, fresh: bool) -> Catalog:
-    """The tables that were named, or that the source includes, or all."""
+def _wanted(everything: Catalog, source: Source, tables: Sequence[str]) -> Catalog:
+    """The tables that were named, or all that the source includes."""
     by_name = {str(table): table for table in everything}
     for name in tables:
         if name not in by_name:
             raise SourceError(f"the database has no table {name}", mend=nearest(name, by_name))
-        if not fresh and not includes(source.config, by_name[name].schema, by_name[name].name):
+        if not includes(source.config, by_name[name].schema, by_name[name].name):
             raise SourceError(f"{source.path} leaves out {name}", mend="Add it to table.include.list there.")
     if tables:
         return tuple(by_name[name] for name in dict.fromkeys(tables))
-    return tuple(table for table in everything if fresh or includes(source.config, table.schema, table.name))
+    return tuple(table for table in everything if includes(source.config, table.schema, table.name))
 
 
 def _declared(config: Config, source: str) -> tuple[frozenset[str], bool]:
@@ -173,7 +174,7 @@ def shown_as_json(found: Discovery, written: Sequence[Path]) -> str:
             "table": str(table),
             "name": names[str(table)],
             "key": list(table.key),
-            "columns": {c.name: c.data_type for c in table.columns if c.data_type is not None},
+            "columns": {column.name: column.data_type for column in table.columns},
             "freshness": freshness(table),
             "identity": found.identities.get(str(table)),
         }

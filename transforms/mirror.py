@@ -143,9 +143,10 @@ class Mirror:
         """The batch's changes of a table, the newest of each key, as rows of its stage; and how many were bad."""
         stage, high = self._stages[table.relation], self._stored[table.relation].high
         rows, bad = None, 0
-        self.shapes[table.relation].look(records)
+        is_mine = pc.equal(records.column("topic"), table.topic)
+        self.shapes[table.relation].look(records.column("value"), is_mine)
         if records.num_rows <= SMALL_BATCH:
-            mine = records.filter(pc.equal(records.column("topic"), table.topic))
+            mine = records.filter(is_mine)
             rows = quick_decode(table, mine.column("value").to_pylist(), mine.column("n").to_pylist(), high)
         if rows is None:
             rows = self.warehouse.arrow(self._decode[table.relation], [high, high])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Collection
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,9 +23,9 @@ class Shape:
         self._table = table
         self._had: Collection[str] = ()
 
-    def look(self, records: pa.Table) -> None:
-        """Look at the newest change among a batch's `records`, and say once what the table does not have any more."""
-        has = _columns(records, self._table.topic)
+    def look(self, values: pa.ChunkedArray, mine: pa.ChunkedArray) -> None:
+        """Look at the newest of the values that are `mine`, and say once what the table does not have any more."""
+        has = _columns(values, mine)
         if has is None:
             return
         absent = tuple(column.name for column in self._table.columns if column.name not in has)
@@ -42,14 +42,13 @@ class Shape:
         self.absent, self._had = absent, has
 
 
-def _columns(records: pa.Table, topic: str) -> Collection[str] | None:
+def _columns(values: pa.ChunkedArray, mine: pa.ChunkedArray) -> Collection[str] | None:
     """The columns that the newest row has; None where there is no row, as in a tombstone."""
-    mine = pc.and_(pc.equal(records.column("topic"), topic), pc.is_valid(records.column("value")))
-    places = pc.indices_nonzero(mine)
+    places = pc.indices_nonzero(pc.and_(mine, pc.is_valid(values)))
     if not len(places):
         return None
     try:
-        change: Any = json.loads(records.column("value")[places[-1].as_py()].as_py())
+        change: Any = orjson.loads(values[places[-1].as_py()].as_py())
         return dict.fromkeys(change["after"] or change["before"])
     except (ValueError, KeyError, TypeError):  # no change of a row: decoding says what it is
         return None

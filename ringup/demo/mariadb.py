@@ -4,39 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pymysql
 
 from ringup.demo.year import Year
 from ringup.local_mariadb import LocalMariaDB
-from ringup.started import Started
 
 _SQL = Path(__file__).parent
 
 
-class WestMariaDB(Started):
-    """The server in `folder`; the database `west` is in it once it was loaded."""
-
-    def __init__(self, folder: Path) -> None:
-        self.server = LocalMariaDB(folder)
-
-    def start(self) -> Self:
-        """Start it."""
-        self.server.start()
-        return self
-
-    def stop(self) -> None:
-        """Stop it."""
-        self.server.stop()
+class WestMariaDB(LocalMariaDB):
+    """The server in a folder; the database `west` is in it once it was loaded."""
 
     def connect(self) -> Any:
         """A connection as the tills have one."""
         return pymysql.connect(
-            host=self.server.host,
-            port=self.server.port,
-            user=self.server.user,
-            password=self.server.password,
+            host=self.host,
+            port=self.port,
+            user=self.user,
+            password=self.password,
             connect_timeout=5,
             autocommit=False,
         )
@@ -45,20 +32,20 @@ class WestMariaDB(Started):
     def environ(self) -> dict[str, str]:
         """The variables that its connector refers to."""
         return {
-            "WEST_HOST": self.server.host,
-            "WEST_PORT": str(self.server.port),
-            "WEST_USER": self.server.user,
-            "WEST_PASSWORD": self.server.password,
+            "WEST_HOST": self.host,
+            "WEST_PORT": str(self.port),
+            "WEST_USER": self.user,
+            "WEST_PASSWORD": self.password,
         }
 
     def followed(self) -> bool:
         """Whether its changes are being read at this moment."""
-        return "Binlog Dump" in self.server.execute("select command from information_schema.processlist")
+        return "Binlog Dump" in self.execute("select command from information_schema.processlist")
 
     def load(self, year: Year, tables: Sequence[str], loaded: Callable[[str, int], None]) -> None:
         """Load the past in one transaction; `loaded` is told a table's name and how many more rows are there."""
-        self.server.execute("drop database if exists west")  # of a loading that was interrupted
-        self.server.execute((_SQL / "west.sql").read_text())
+        self.execute("drop database if exists west")  # of a loading that was interrupted
+        self.execute((_SQL / "west.sql").read_text())
         connection = self.connect()
         try:
             with connection.cursor() as cursor:

@@ -68,8 +68,8 @@ def test_no_bill_is_lost_or_doubled_when_the_database_is_killed(estate: DemoEsta
         for _ in range(2):
             killed.wait()
             killed.clear()
-            west(estate).server.kill()
-            west(estate).server.start()
+            west(estate).kill()
+            west(estate).start()
 
     crashes = threading.Thread(target=crash)
     crashes.start()

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from connectors.catalog import CatalogColumn, CatalogTable
 from connectors.databases import POSTGRES
-from connectors.discovery import TAKEN, chosen, connector_json, sources_yaml
+from connectors.discovery import chosen, connector_json, sources_yaml
 from connectors.proposals import freshness, identities, names_of
 from connectors.sources import load_sources
+from transforms.dbt.tables import is_taken
 
 
 def table(name: str, key: str, *columns: str, schema: str = "shop", **references: str) -> CatalogTable:
@@ -72,7 +73,8 @@ def test_two_tables_of_one_name_have_their_schemas_in_front() -> None:
 def test_what_cannot_be_declared_is_left_out_and_told() -> None:
     """A column of ringup's own name, a type that does not come; a table whose key is such a column."""
     odd = CatalogTable("s", "t", ("id",), (*table("t", "id", "_op").columns, CatalogColumn("at", "pair", None)), {})
-    taken, left = chosen((odd, table("u", "_n"), table("v w", "id"), CatalogTable("s", "x", (), odd.columns, {})))
+    odd_too = (table("u", "_n"), table("v w", "id"), CatalogTable("s", "x", (), odd.columns, {}))
+    taken, left = chosen((odd, *odd_too), is_taken)
     assert [str(table) for table in taken] == ["s.t"]
     assert [found.what for found in left] == ["s.t._op", "s.t.at", "shop.u._n", "shop.v w", "s.x"]
     (declared,) = yaml.safe_load(sources_yaml("s", "s", taken, {}))["sources"][0]["tables"]
@@ -97,9 +99,8 @@ def test_the_yaml_says_what_the_database_said(columns: list[str], comment: str) 
     """Whatever the names: `no`, `1`, `#x`, quotes, colons."""
     named = ["id", *(name for name in columns if name != "id")]
     made = tuple(CatalogColumn(name, "text", "varchar") for name in named)
-    (declared,) = yaml.safe_load(sources_yaml("s", "s", (CatalogTable("s", "t", ("id",), made, {}, comment),), {}))[
-        "sources"
-    ][0]["tables"]
+    taken, _ = chosen((CatalogTable("s", "t", ("id",), made, {}, comment),), is_taken)
+    (declared,) = yaml.safe_load(sources_yaml("s", "s", taken, {}))["sources"][0]["tables"]
     assert declared["config"]["meta"]["key"] == ["id"]
-    assert [column["name"] for column in declared["columns"]] == [name for name in named if not TAKEN.fullmatch(name)]
+    assert [column["name"] for column in declared["columns"]] == [name for name in named if not is_taken(name)]
     assert declared.get("description", "") == " ".join(comment.split())

@@ -14,6 +14,12 @@ from transforms.dbt.nodes import Column, Table
 TAKEN = {"_n", "_seen", "_position", "_committed_at", "_deleted", "_fresh", "_was", "_bad", "_op"}
 """Names that stand beside a source table's own columns on their way into the mirror."""
 
+
+def is_taken(name: str) -> bool:
+    """Whether a source table's column cannot be declared, for it has a name of ringup's own."""
+    return name.lower() in TAKEN or name.startswith("raw ")
+
+
 WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 """Types of a profile: all their values are a bigint's."""
 
@@ -103,7 +109,7 @@ def _is_made_of_others(kind: str) -> bool:
 
 def _check_columns(table: Table, place: Place) -> None:
     for column in table.columns:
-        if column.name.lower() in TAKEN or column.name.startswith("raw "):
+        if is_taken(column.name):
             raise ProjectError(
                 f"{table.relation} has a column {column.name}, which is a name of ringup's own",
                 where=str(place.within(column.name)),
