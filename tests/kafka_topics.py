@@ -128,3 +128,10 @@ def rows_of(batch: Batch | None) -> list[tuple[str, int]]:
         return []
     pairs = zip(batch.records["topic"].to_pylist(), batch.records["value"].to_pylist(), strict=True)
     return [(topic, json.loads(value)["after"]["id"]) for topic, value in pairs if value is not None]
+
+
+def batch_of(log: KafkaLog, patience: float = 30.0) -> Batch:
+    """The next batch; the test fails when none comes."""
+    batch = log.read(1_000, patience)
+    assert batch is not None
+    return batch

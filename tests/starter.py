@@ -24,6 +24,7 @@ from ringup.demo.cluster import DemoKafka
 from ringup.demo.inbox import Account, Inbox, Message
 from ringup.demo.receiver import Receiver, make_secret
 from ringup.local_postgres import LocalPostgres
+from tests.fetched import fetch
 from tests.waiting import wait_for
 
 WAIT = 60.0
@@ -149,36 +150,46 @@ def eventually(true: Callable[[], Any]) -> Any:
     return wait_for(true, WAIT)
 
 
-@contextmanager
-def starter_shop(home: Path, postgres: LocalPostgres, *, kafka: bool = False) -> Iterator[Shop]:
-    """A project fresh from `ringup init`, and the database and the receiver that its README asks for.
+def database_of(postgres: LocalPostgres) -> dict[str, str]:
+    """The variables that name the database `shop`."""
+    return {
+        "SHOP_HOST": "127.0.0.1",
+        "SHOP_PORT": str(postgres.port),
+        "SHOP_USER": postgres.user,
+        "SHOP_PASSWORD": postgres.password,
+        "SHOP_DATABASE": "shop",
+    }
 
-    With `kafka`, a broker and a Connect worker of its own, and the connector applied to it.
+
+@contextmanager
+def starter_shop(home: Path, log: str = "own log") -> Iterator[Shop]:
+    """A project fresh from `ringup init`, with a server for the database and the receiver that its README asks for.
+
+    Where its change log is on `kafka`, there are a broker and a Connect worker, too, and the connector applied to it.
     """
+    if log == "kafka":
+        fetch("broker", "connect", "debezium-postgres", "debezium-mariadb")
     folder = home / "my-shop"
     subprocess.run([sys.executable, "-m", "ringup", "init", str(folder)], check=True)
     tables = re.search(r"```sql\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
     assert tables is not None
     came: queue.SimpleQueue[Message] = queue.SimpleQueue()
     secret = make_secret()
-    postgres.create_database("shop")
-    with psycopg.connect(postgres.dsn("shop")) as connection:
-        connection.execute((tables[1] + PAST).encode())
-    receiver = Receiver(home / "inbox.db", secret, came.put).start()
-    environ = {
-        **os.environ,
-        "SHOP_HOST": "127.0.0.1",
-        "SHOP_PORT": str(postgres.port),
-        "SHOP_USER": postgres.user,
-        "SHOP_PASSWORD": postgres.password,
-        "SHOP_DATABASE": "shop",
-        "WEBHOOK_URL": receiver.url,
-        "WEBHOOK_SECRET": secret,
-    }
-    shop = Shop(folder, environ, postgres, receiver, came)
     with ExitStack() as stack:
+        postgres = stack.enter_context(LocalPostgres(home / "postgres"))
+        postgres.create_database("shop")
+        with psycopg.connect(postgres.dsn("shop")) as connection:
+            connection.execute((tables[1] + PAST).encode())
+        receiver = Receiver(home / "inbox.db", secret, came.put).start()
+        environ = {
+            **os.environ,
+            **database_of(postgres),
+            "WEBHOOK_URL": receiver.url,
+            "WEBHOOK_SECRET": secret,
+        }
+        shop = Shop(folder, environ, postgres, receiver, came)
         stack.callback(lambda: shop.receiver.stop())
-        if kafka:
+        if log == "kafka":
             cluster = stack.enter_context(DemoKafka(home, environ))
             with (folder / "ringup.yml").open("a") as file:
                 file.write(f"kafka: {json.dumps(cluster.settings)}\n")

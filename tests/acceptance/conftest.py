@@ -6,15 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from ringup.local_postgres import LocalPostgres
 from tests.starter import Shop, starter_shop
 
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """The project, its database and its receiver; the tests of a file use them in turn."""
-    home = tmp_path_factory.mktemp("starter")
-    with LocalPostgres(home / "postgres") as postgres, starter_shop(home, postgres) as shop:
+    with starter_shop(tmp_path_factory.mktemp("starter")) as shop:
         yield shop
 
 

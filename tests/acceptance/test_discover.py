@@ -17,7 +17,7 @@ import pytest
 
 from ringup.demo.receiver import Receiver, make_secret
 from ringup.local_postgres import LocalPostgres
-from tests.starter import Shop, eventually
+from tests.starter import Shop, database_of, eventually
 
 TYPES = {
     "small": ("smallint", "-7"),
@@ -96,11 +96,7 @@ def shop(postgres: LocalPostgres, tmp_path: Path) -> Iterator[Shop]:
     receiver = Receiver(tmp_path / "inbox.db", secret, came.put).start()
     environ = {
         **os.environ,
-        "SHOP_HOST": "127.0.0.1",
-        "SHOP_PORT": str(postgres.port),
-        "SHOP_USER": postgres.user,
-        "SHOP_PASSWORD": postgres.password,
-        "SHOP_DATABASE": "shop",
+        **database_of(postgres),
         "WEBHOOK_URL": receiver.url,
         "WEBHOOK_SECRET": secret,
     }

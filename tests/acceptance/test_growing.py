@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 
 from ringup import service
-from ringup.local_postgres import LocalPostgres
-from tests.fetched import fetch
 from tests.starter import Shop, eventually, starter_shop
 
 TABLE = """
@@ -32,11 +30,7 @@ select profile_id, count(*) as visits from {{ source('shop', 'visits') }} group 
 @pytest.fixture(scope="module", params=["own log", "kafka"])
 def growing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """A project of its own, that has run, and does not run now."""
-    home = tmp_path_factory.mktemp("growing")
-    kafka = request.param == "kafka"
-    if kafka:
-        fetch("broker", "connect", "debezium-postgres")
-    with LocalPostgres(home / "postgres") as postgres, starter_shop(home, postgres, kafka=kafka) as shop:
+    with starter_shop(tmp_path_factory.mktemp("growing"), request.param) as shop:
         shop.start()
         shop.stop()
         yield shop

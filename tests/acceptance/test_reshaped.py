@@ -7,19 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from ringup import service
-from ringup.local_postgres import LocalPostgres
-from tests.fetched import fetch
 from tests.starter import Shop, eventually, starter_shop
 
 
 @pytest.fixture(scope="module", params=[pytest.param("own log", marks=pytest.mark.slow), "kafka"])
 def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """A project that runs."""
-    home = tmp_path_factory.mktemp("reshaped")
-    kafka = request.param == "kafka"
-    if kafka:
-        fetch("broker", "connect", "debezium-postgres")
-    with LocalPostgres(home / "postgres") as postgres, starter_shop(home, postgres, kafka=kafka) as shop:
+    with starter_shop(tmp_path_factory.mktemp("reshaped"), request.param) as shop:
         shop.start()
         yield shop
         shop.stop()

@@ -11,19 +11,13 @@ from collections.abc import Iterator
 import pytest
 
 from ringup import service
-from ringup.local_postgres import LocalPostgres
-from tests.fetched import fetch
 from tests.starter import WAIT, Shop, eventually, starter_shop
 
 
 @pytest.fixture(scope="module", params=["own log", "kafka"])
 def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """The project, its database and its receiver; the tests use them in turn."""
-    kafka = request.param == "kafka"
-    if kafka:
-        fetch("broker", "connect", "debezium-postgres")
-    home = tmp_path_factory.mktemp("starter")
-    with LocalPostgres(home / "postgres") as postgres, starter_shop(home, postgres, kafka=kafka) as shop:
+    with starter_shop(tmp_path_factory.mktemp("starter"), request.param) as shop:
         yield shop
 
 

@@ -12,6 +12,7 @@ from ringup.config import load_config
 from ringup.init import start_project
 from ringup.local_kafka import LocalKafka
 from tests.kafka_broker import GUARDED, Broker
+from tests.kafka_topics import Topics
 from tests.reference import REFERENCE, Reference
 from transforms.project import load_project
 
@@ -44,3 +45,18 @@ def broker(tmp_path_factory: pytest.TempPathFactory, kafka_jars: None) -> Iterat
     """A broker with rules for who may do what, for the tests of one module."""
     with LocalKafka(tmp_path_factory.mktemp("kafka") / "broker", GUARDED) as kafka:
         yield Broker(kafka)
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory, kafka_jars: None) -> Iterator[LocalKafka]:
+    """A broker that looks often at what may go by retention, for the tests of one module."""
+    with LocalKafka(tmp_path_factory.mktemp("kafka") / "broker", {"log.retention.check.interval.ms": "200"}) as broker:
+        yield broker
+
+
+@pytest.fixture
+def topics(kafka: LocalKafka) -> Topics:
+    """The topics of a source, empty."""
+    topics = Topics(kafka)
+    topics.create()
+    return topics

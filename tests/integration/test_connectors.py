@@ -21,7 +21,7 @@ from ringup.local_connect import LocalConnect
 from ringup.local_kafka import LocalKafka
 from ringup.local_postgres import LocalPostgres
 from tests.kafka_topics import values
-from tests.starter import eventually
+from tests.starter import database_of, eventually
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,7 @@ def estate(tmp_path_factory: pytest.TempPathFactory, kafka_jars: None) -> Iterat
         assert tables is not None
         with psycopg.connect(postgres.dsn("shop")) as connection:
             connection.execute(tables[1].encode())
-        environ = {
-            "SHOP_HOST": "127.0.0.1",
-            "SHOP_PORT": str(postgres.port),
-            "SHOP_USER": postgres.user,
-            "SHOP_PASSWORD": postgres.password,
-            "SHOP_DATABASE": "shop",
-        }
+        environ = database_of(postgres)
         kafka = stack.enter_context(LocalKafka(home / "kafka"))
         worker = stack.enter_context(LocalConnect(home / "connect", kafka.bootstrap, environ))
         settings = json.dumps({"bootstrap": kafka.bootstrap, "connect": worker.url})

@@ -1,9 +1,9 @@
-"""Reading topics of a real broker: whole transactions, positions, and what is said when something is not there."""
+"""Reading topics of a real broker: whole transactions, and positions to go on from."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -13,32 +13,9 @@ from confluent_kafka import Consumer, TopicPartition
 from connectors.kafka_client import KafkaClient
 from connectors.kafka_errors import Unanswered
 from connectors.kafka_log import KafkaLog
-from connectors.log import Batch, Partition
-from ringup.errors import LogError
-from ringup.local_kafka import LocalKafka
-from tests.kafka_topics import BILLS, LINES, MARKS, NOTICES, Topics, rows_of
+from connectors.log import Partition
+from tests.kafka_topics import BILLS, LINES, MARKS, NOTICES, Topics, batch_of, rows_of
 from tests.waiting import wait_for
-
-
-@pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory, kafka_jars: None) -> Iterator[LocalKafka]:
-    with LocalKafka(tmp_path_factory.mktemp("kafka") / "broker", {"log.retention.check.interval.ms": "200"}) as broker:
-        yield broker
-
-
-@pytest.fixture
-def topics(kafka: LocalKafka) -> Topics:
-    """The topics of a source, empty."""
-    topics = Topics(kafka)
-    topics.create()
-    return topics
-
-
-def batch_of(log: KafkaLog, patience: float = 30.0) -> Batch:
-    """The next batch; the test fails when none comes."""
-    batch = log.read(1_000, patience)
-    assert batch is not None
-    return batch
 
 
 def test_a_snapshot_then_whole_transactions(topics: Topics) -> None:
@@ -152,47 +129,6 @@ def test_the_group_shows_how_far_it_is(topics: Topics) -> None:
     place = TopicPartition(BILLS, 0)
     with closing(Consumer({"bootstrap.servers": topics.kafka.bootstrap, "group.id": "ringup-test"})) as tool:
         assert tool.committed([place], timeout=10)[0].offset == 1
-
-
-def test_a_position_ahead_of_the_topic_is_refused(topics: Topics) -> None:
-    """Another cluster, or a topic that was made anew: going on would skip what comes."""
-    with pytest.raises(LogError, match=r"up to offset 7, but it ends at offset -1") as caught:
-        topics.log({(BILLS, 0): 7})
-    assert caught.value.where == topics.kafka.bootstrap
-    topics.delete(BILLS)
-    with pytest.raises(LogError, match="there is no such topic"):
-        topics.log({(BILLS, 0): 7})
-
-
-def test_a_position_that_retention_has_overtaken_is_refused(topics: Topics) -> None:
-    """Never a silent gap: neither at the start nor while it runs."""
-    for number in range(3):
-        topics.row(BILLS, number, 0, f"{number}:1")
-        topics.end(f"{number}:9", bills=1)
-    topics.admin.delete_records([TopicPartition(BILLS, 0, 2)])[TopicPartition(BILLS, 0)].result()
-    with pytest.raises(LogError, match="removed by retention: the topic begins at offset 2") as caught:
-        topics.log({(BILLS, 0): 0}, bootstrapped=True)
-    assert "let topics keep records for longer" in caught.value.mend
-
-
-def test_a_topic_that_is_deleted_meanwhile_stops_the_reader(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not taken for a quiet one."""
-    monkeypatch.setattr("connectors.kafka_log._LOOK", 0.2)
-    with closing(topics.log(bootstrapped=True)) as log:
-        topics.row(BILLS, 1, 0, "7:1")
-        topics.end("7:9", bills=1)
-        batch_of(log)
-        topics.delete(BILLS)
-        with pytest.raises(LogError, match=r"pos\.shop\.bills: the topic is not there any more"):
-            wait_for(lambda: log.read(1_000, 0.2) is not None)
-
-
-def test_transactions_need_one_partition(topics: Topics) -> None:
-    """In two partitions their ENDs have no order."""
-    topics.create(pos_transaction=2)
-    with pytest.raises(LogError, match=f"the topic {MARKS} has 2 partitions") as caught:
-        topics.log()
-    assert "one partition" in caught.value.mend
 
 
 def test_a_broker_that_restarts_is_waited_for(topics: Topics) -> None:
@@ -315,12 +251,3 @@ def test_marks_that_cannot_be_read_are_passed_over(topics: Topics, caplog: pytes
     for offset in range(3):
         assert f"{MARKS}[0] has at offset {offset} what cannot be read" in caplog.text
     assert f"{NOTICES}[0] has at offset 0 what cannot be read" in caplog.text
-
-
-def test_a_cluster_that_does_not_answer_is_told(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With its address and what to look at."""
-    monkeypatch.setattr("connectors.kafka_client._ANSWER", 0.5)
-    log = KafkaLog({"bootstrap.servers": "127.0.0.1:1", "group.id": "ringup-test"}, ["pos"], [BILLS])
-    with pytest.raises(LogError, match="no Kafka broker answers") as caught:
-        log.seek({})
-    assert caught.value.where == "127.0.0.1:1"

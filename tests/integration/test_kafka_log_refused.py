@@ -1,0 +1,63 @@
+"""What stops the reading of topics, for going on would skip or tear something: told with the mend."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from connectors.kafka_log import KafkaLog
+from ringup.errors import LogError
+from tests.kafka_topics import BILLS, MARKS, Topics, batch_of
+from tests.waiting import wait_for
+
+
+def test_a_position_ahead_of_the_topic_is_refused(topics: Topics) -> None:
+    """Another cluster, or a topic that was made anew: going on would skip what comes."""
+    with pytest.raises(LogError, match=r"up to offset 7, but it ends at offset -1") as caught:
+        topics.log({(BILLS, 0): 7})
+    assert caught.value.where == topics.kafka.bootstrap
+    topics.delete(BILLS)
+    with pytest.raises(LogError, match="there is no such topic"):
+        topics.log({(BILLS, 0): 7})
+
+
+def test_a_position_that_retention_has_overtaken_is_refused(topics: Topics) -> None:
+    """Never a silent gap: neither at the start nor while it runs."""
+    for number in range(3):
+        topics.row(BILLS, number, 0, f"{number}:1")
+        topics.end(f"{number}:9", bills=1)
+    topics.admin.delete_records([TopicPartition(BILLS, 0, 2)])[TopicPartition(BILLS, 0)].result()
+    with pytest.raises(LogError, match="removed by retention: the topic begins at offset 2") as caught:
+        topics.log({(BILLS, 0): 0}, bootstrapped=True)
+    assert "let topics keep records for longer" in caught.value.mend
+
+
+def test_a_topic_that_is_deleted_meanwhile_stops_the_reader(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not taken for a quiet one."""
+    monkeypatch.setattr("connectors.kafka_log._LOOK", 0.2)
+    with closing(topics.log(bootstrapped=True)) as log:
+        topics.row(BILLS, 1, 0, "7:1")
+        topics.end("7:9", bills=1)
+        batch_of(log)
+        topics.delete(BILLS)
+        with pytest.raises(LogError, match=r"pos\.shop\.bills: the topic is not there any more"):
+            wait_for(lambda: log.read(1_000, 0.2) is not None)
+
+
+def test_transactions_need_one_partition(topics: Topics) -> None:
+    """In two partitions their ENDs have no order."""
+    topics.create(pos_transaction=2)
+    with pytest.raises(LogError, match=f"the topic {MARKS} has 2 partitions") as caught:
+        topics.log()
+    assert "one partition" in caught.value.mend
+
+
+def test_a_cluster_that_does_not_answer_is_told(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its address and what to look at."""
+    monkeypatch.setattr("connectors.kafka_client._ANSWER", 0.5)
+    log = KafkaLog({"bootstrap.servers": "127.0.0.1:1", "group.id": "ringup-test"}, ["pos"], [BILLS])
+    with pytest.raises(LogError, match="no Kafka broker answers") as caught:
+        log.seek({})
+    assert caught.value.where == "127.0.0.1:1"
