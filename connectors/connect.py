@@ -17,7 +17,7 @@ from connectors.kafka_errors import without_login
 from ringup.errors import CaptureError
 
 _PATIENCE = 30.0
-_AGREEMENT, _LOOK = 5.0, 0.2
+_AGREEMENT, _LOOK = 30.0, 0.2
 _RUNNING = "RUNNING"
 
 
@@ -144,7 +144,11 @@ class Connect:
         )
 
     def _settled(self, method: str, path: str, body: Mapping[str, Any] | None) -> requests.Response:
-        """The answer, once the workers have agreed on who runs what: just after a change they mostly have not."""
+        """The answer, once the workers have agreed on who runs what: just after a change they mostly have not.
+
+        Tasks that have to be stopped for it are given 5 s each, unless the worker is told otherwise
+        (`task.shutdown.graceful.timeout.ms`).
+        """
         until = time.monotonic() + _AGREEMENT
         while True:
             answer = requests.request(method, self.url + path, json=body, timeout=_PATIENCE)

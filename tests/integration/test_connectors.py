@@ -106,6 +106,7 @@ def test_a_change_by_hand_shows_as_drift(applied: Estate) -> None:
     applied.connect.put("shop", {**stored, "poll.interval.ms": "777", "heartbeat.topics.prefix": "x"})
     planned = applied.ringup("plan", "--json")
     assert planned.exit_code == 1
+    assert planned.stdout, planned.output
     assert json.loads(planned.stdout) == [
         {
             "connector": "shop",
