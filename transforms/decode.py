@@ -31,7 +31,7 @@ _FLOATS = ("DOUBLE", "FLOAT", "REAL")
 _SEEN = f"""case
             when change.source.lsn is not null then change.source.lsn
             when change.op = 'r' then {NEWEST}
-            else coalesce(try_cast(split_part(change.source.gtid, '-', 3) as bigint), 0)
+            else try_cast(split_part(change.source.gtid, '-', 3) as bigint)
         end"""
 
 TRUNCATED = "TRUNCATE is not applied"
@@ -42,9 +42,20 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _plain(column: Column, raw: str) -> str:
-    """A value as DuckDB reads it: Debezium's ISO strings of dates and times of day end in a Z."""
-    return f"rtrim({raw}, 'Z')" if column.data_type.lower() in ("date", "time") else raw
+def _value(column: Column) -> str:
+    """A value of the column's type, or null: Debezium's ISO strings of dates and times of day end in a Z.
+
+    A list is read strictly, for a cast would make nulls of members that do not fit.
+    """
+    raw, kind = quoted("raw " + column.name), column.data_type
+    if _is_list(column):
+        return f"try(json_transform_strict({raw}, {literal(json.dumps([kind.removesuffix('[]')]))}))"
+    plain = f"rtrim({raw}, 'Z')" if kind.lower() in ("date", "time") else raw
+    return f"try_cast({plain} as {kind})"
+
+
+def _is_list(column: Column) -> bool:
+    return column.data_type.endswith("[]")
 
 
 def _unfit(column: Column) -> str:
@@ -54,6 +65,8 @@ def _unfit(column: Column) -> str:
     would round digits that a type has no room for.
     """
     name, kind = quoted(column.name), column.data_type.upper()
+    if _is_list(column):
+        return f"{name} is null"
     if (digits := _scale(kind)) is not None:
         raw = quoted("raw " + column.name)
         longer = f"length(rtrim({raw}, '0')) - strpos({raw}, '.') > {digits}"
@@ -99,9 +112,7 @@ def decode_sql(table: Table) -> str:
         }
     )
     image = ", ".join(f"row_image.{quoted(name)} as {quoted('raw ' + name)}" for name in names)
-    typed = ", ".join(
-        f"try_cast({_plain(c, quoted('raw ' + c.name))} as {c.data_type}) as {quoted(c.name)}" for c in table.columns
-    )
+    typed = ", ".join(f"{_value(column)} as {quoted(column.name)}" for column in table.columns)
     checks = "\n".join(
         f"when {_kept(table, c)}{quoted('raw ' + c.name)} is not null and {_unfit(c)} then concat("
         f"{literal('column ' + c.name + ' cannot be ' + c.data_type + ': ')}, left({quoted('raw ' + c.name)}, 60))"
@@ -139,6 +150,7 @@ checked as (
             when _op = 't' then '{TRUNCATED}: delete the rows instead'
             when _op not in ('c', 'r', 'u', 'd') then concat('unknown operation ', _op)
             when _committed_at is null then 'no commit time'
+            when _seen is null then 'no position in the log of the source'
             {checks}
             when {no_key} then 'the key is missing'
         end as _bad

@@ -79,6 +79,31 @@ def test_dates_and_times_are_read_as_debezium_writes_them(tmp_path: Path) -> Non
     engine.close()
 
 
+def test_a_list_is_read_whole_or_kept_aside(tmp_path: Path) -> None:
+    """A member that does not fit is not made a null."""
+    kinds = {"id": "integer", "tags": "varchar[]", "days": "date[]"}
+    engine = Engine(tmp_path / "live.duckdb", Project((table("pos.lists", kinds, ["id"]),), (), (), ""))
+
+    def came(number: int, tags: str, days: str) -> None:
+        row = {"id": number, "tags": json.loads(tags), "days": json.loads(days)}
+        take(engine, ("pos.pos.lists", change("c", None, row, 100 + number)))
+
+    came(1, '["a, b", "\\"c", null]', '["2026-03-01"]')
+    came(2, '["a"]', '["soon"]')
+    found = rows(engine, 'select id, tags, days from live.pos."lists tail"')
+    assert found == [(1, ["a, b", '"c', None], [date(2026, 3, 1)])]
+    assert [reason for _, reason in quarantined(engine)] == ['column days cannot be date[]: ["soon"]']
+    engine.close()
+
+
+@pytest.mark.parametrize("place", [{"lsn": "late"}, {"lsn": None}, {"gtid": "0-1-x"}, {}])
+def test_a_change_without_a_position_is_kept_aside(engine: Engine, place: dict[str, Any]) -> None:
+    """Nobody could tell whether it is older than what is stored."""
+    source = {"ts_us": 1_767_225_600_000_000, **place}
+    take(engine, (BILLS, json.dumps({"op": "u", "before": None, "after": bill(1, "A"), "source": source})))
+    assert [reason for _, reason in quarantined(engine)] == ["no position in the log of the source"]
+
+
 def test_a_truncate_is_reported_not_applied(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     """What the mirror cannot follow is never silent; but it does not say so with every batch."""
     for lsn in (100, 101):
