@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -93,7 +92,7 @@ class Outbox:
             rules = [written.get(id(d.rules)) or written.setdefault(id(d.rules), _rules(d)) for d in decisions]
             moments = [decision.at for decision in decisions]
             self._insert("decisions", _table(DECISIONS, decisions, rules=rules, decided_at=moments))
-        new = [replace(delivery, seq=self._seq + n) for n, delivery in enumerate(self._unknown(deliveries), start=1)]
+        new = [delivery.numbered(self._seq + n) for n, delivery in enumerate(self._unknown(deliveries), start=1)]
         if new:
             self._seq = new[-1].seq
             self._insert("outbox", _table(OUTBOX, new))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -55,12 +55,24 @@ def compiled(message: str) -> tuple[Piece, ...]:
 
 def render(message: str, row: Mapping[str, Any]) -> str:
     """The message for one row. A trait that is null is left empty; one that its format does not fit is shown plain."""
+    if None not in traits_of(message)(row):
+        try:
+            return message.format_map(row)  # nearly always, and several times as fast
+        except (ValueError, TypeError):
+            pass
     written = []
     for piece in compiled(message):
         written.append(piece.text)
         if piece.trait is not None:
             written.append(_shown(row.get(piece.trait), piece.spec))
     return "".join(written)
+
+
+@lru_cache(maxsize=1024)
+def traits_of(message: str) -> Callable[[Mapping[str, Any]], Collection[Any]]:
+    """What takes the values of a message's traits from a row."""
+    traits = [piece.trait for piece in compiled(message) if piece.trait is not None]
+    return lambda row: [row.get(trait) for trait in traits]
 
 
 def _shown(value: Any, spec: str) -> str:

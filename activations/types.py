@@ -56,6 +56,21 @@ class Delivery:
     committed_at: datetime
     created_at: datetime
 
+    def numbered(self, seq: int) -> Delivery:
+        """The same delivery with its place in the outbox; `dataclasses.replace` takes several times as long."""
+        return Delivery(
+            self.delivery_id,
+            seq,
+            self.activation,
+            self.channel,
+            self.profile_id,
+            self.event_id,
+            self.kind,
+            self.body,
+            self.committed_at,
+            self.created_at,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:

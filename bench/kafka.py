@@ -72,7 +72,8 @@ def main() -> None:
             log.seek({})
             measured = bootstrap(log, engine)
         write_topics(broker.bootstrap, map(with_ends, records("changes", options.profiles, options.changes)))
-        with closing(ReadAhead(KafkaLog(settings, SOURCES, topics, bootstrapped=True))) as log:
+        prepared = KafkaLog(settings, SOURCES, topics, bootstrapped=True)
+        with closing(ReadAhead(prepared, engine.mirror.decoder.ahead)) as log:
             log.seek(engine.warehouse.positions())
             process = psutil.Process(broker.pid)
             before = sum(process.cpu_times()[:2])

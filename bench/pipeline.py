@@ -139,8 +139,8 @@ def main() -> None:
             blocks = records("snapshot", options.profiles), [notices()], records("changes", options.profiles, changes)
             write_log(path, chain(*blocks))
             with (
-                closing(ReadAhead(EmbeddedLog(path, expected=SOURCES))) as log,
                 closing(new_engine(Path(folder))) as engine,
+                closing(ReadAhead(EmbeddedLog(path, expected=SOURCES), engine.mirror.decoder.ahead)) as log,
             ):
                 measured = {**bootstrap(log, engine), **follow(log, engine)}
         print(json.dumps({"bench": "pipeline", "profiles": options.profiles, **measured}), flush=True)

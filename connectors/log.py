@@ -33,13 +33,15 @@ class Batch:
     `records` has the columns of `RECORDS`, per source in the order of the log. No source transaction is cut in
     two, unless its end did not come within the bounded wait (`torn` counts those). `snapshot` is true when
     the changes are rows of a snapshot rather than things that just happened, so that nothing may fire from them;
-    no batch mixes the two.
+    no batch mixes the two. `decoded` is what was made of the records already, by topic: a large batch is decoded while
+    the one before is computed.
     """
 
     records: pa.Table
     positions: Positions
     snapshot: bool
     torn: int = 0
+    decoded: Mapping[str, pa.Table] | None = None
 
 
 class Log(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 
@@ -13,14 +13,14 @@ _MUCH = 0.5
 
 
 class ReadAhead:
-    """A `connectors.log.Log` over another one.
+    """A `connectors.log.Log` over another one; what it reads goes through `prepare`.
 
     After a large batch the next one is read beside the caller's work, by a thread of its own. After a small one it is
     not: what comes meanwhile would be cut into more batches, and be older for it.
     """
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
+    def __init__(self, log: Log, prepare: Callable[[Batch], Batch] = lambda batch: batch) -> None:
+        self._log, self._prepare = log, prepare
         self._thread = ThreadPoolExecutor(1, "read-ahead")
         self._next: Future[Batch | None] | None = None
         self._committed: Positions | None = None
@@ -49,7 +49,7 @@ class ReadAhead:
         batch = ahead.result() if ahead is not None else None
         if batch is None:
             self._acknowledge()
-            batch = self._log.read(limit, wait)
+            batch = self._read(limit, wait)
         self._note()
         if batch is not None and batch.records.num_rows >= _MUCH * limit:
             self._next = self._thread.submit(self._read_on, limit)
@@ -82,7 +82,11 @@ class ReadAhead:
 
     def _read_on(self, limit: int) -> Batch | None:
         self._acknowledge()
-        return self._log.read(limit, 0.0)
+        return self._read(limit, 0.0)
+
+    def _read(self, limit: int, wait: float) -> Batch | None:
+        batch = self._log.read(limit, wait)
+        return batch and self._prepare(batch)
 
     def _note(self) -> None:
         """What the log says right behind the batch that is handed over."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from connectors.board import SourceState
@@ -15,7 +15,7 @@ from connectors.kafka_access import check_access
 from connectors.kafka_client import KafkaClient
 from connectors.kafka_log import KafkaLog
 from connectors.kafka_signals import KafkaSignals
-from connectors.log import Log
+from connectors.log import Batch, Log
 from connectors.read_ahead import ReadAhead
 from connectors.sources import Source, refuse_avro, refuse_without_kafka
 from connectors.topics import own_topics
@@ -69,8 +69,16 @@ def connect_of(kafka: KafkaSettings) -> Connect | None:
     return Connect(kafka.connect) if kafka.connect else None
 
 
-def open_log(config: Config, sources: Sequence[Source], tables: Sequence[Table], warehouse: Warehouse) -> Log:
-    """The change log. Raises ConfigError when the state was built from another one: its positions mean nothing here.
+def open_log(
+    config: Config,
+    sources: Sequence[Source],
+    tables: Sequence[Table],
+    warehouse: Warehouse,
+    prepare: Callable[[Batch], Batch],
+) -> Log:
+    """The change log; what is read goes through `prepare`.
+
+    Raises ConfigError when the state was built from another one: its positions mean nothing here.
 
     Raises LogError, too, when the cluster refuses the login, or what it is to read.
     """
@@ -78,14 +86,15 @@ def open_log(config: Config, sources: Sequence[Source], tables: Sequence[Table],
     wait = config.pipeline.transaction_wait.total_seconds()
     if config.kafka is None:
         _note(warehouse, config, OWN)
-        return ReadAhead(EmbeddedLog(config.state_folder / "log.db", expected=prefixes, transaction_wait=wait))
+        own = EmbeddedLog(config.state_folder / "log.db", expected=prefixes, transaction_wait=wait)
+        return ReadAhead(own, prepare)
     registry = open_registry(config.kafka, sources)
     ready = warehouse.fact("ready") == "yes"
     settings, topics = client_settings(config.kafka, config.project), [table.topic for table in tables]
     check_access(settings, {*topics, *(topic for prefix in prefixes for topic in own_topics(prefix))})
     log = KafkaLog(settings, prefixes, topics, wait, bootstrapped=ready, registry=registry)
     _note(warehouse, config, f"the Kafka cluster {log.cluster()}")
-    return ReadAhead(log)
+    return ReadAhead(log, prepare)
 
 
 def open_registry(kafka: KafkaSettings, sources: Sequence[Source]) -> Registry | None:

@@ -84,4 +84,5 @@ class Engine:
 
     def close(self) -> None:
         """Release the file."""
+        self.mirror.decoder.close()
         self.warehouse.close()

@@ -66,7 +66,8 @@ class Pipeline:
         self.dispatcher = Dispatcher(open_channels(config, self.project.activations))
         settings = Settings(config.pipeline.memory_limit, config.pipeline.threads)
         self.engine = Engine(folder / "live.duckdb", self.project, settings)
-        self.log = open_log(config, sources, self.project.tables, self.engine.warehouse)
+        engine = self.engine
+        self.log = open_log(config, sources, self.project.tables, engine.warehouse, engine.mirror.decoder.ahead)
         self.anew = Anew(self.engine, sources)
         self.questions = Questions(self.engine.warehouse.reader(), self.project)
         self._swept: dict[str, datetime] = {}

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 from tests.fetched import fetch
+
+# How long an example takes says more of what else the machine does than of the code.
+settings.register_profile("ringup", deadline=None)
+settings.load_profile("ringup")
 
 
 @pytest.fixture(scope="session")

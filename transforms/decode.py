@@ -91,8 +91,7 @@ def _kept(table: Table, column: Column) -> str:
 def decode_sql(table: Table) -> str:
     """The batch's changes of one table, typed, from the view `raw`; `_bad` says what is wrong with one.
 
-    Takes one parameter, twice: the highest position that the table has stored, -1 while it is empty. A row created
-    above it, or one of a snapshot into an empty table, is `_fresh`: it cannot be stored yet.
+    It looks at nothing but the change itself: whether the row is stored already is for `with_fresh` to say.
     """
     if not table.key:
         raise ProjectError(
@@ -161,8 +160,8 @@ select
     _seen,
     _position,
     _committed_at,
+    _op,
     _op = 'd' as _deleted,
-    _op in ('c', if(? = -1, 'r', 'c')) and _position > ? as _fresh,
     _bad,
     {columns}
 from checked

@@ -15,17 +15,17 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connectors.log import RECORDS, Batch
-from transforms.decode import TRUNCATED, decode_sql
+from connectors.log import Batch
+from transforms.decode import TRUNCATED
+from transforms.decoding import NUMBERED, Decoder, numbered
 from transforms.held import Held
 from transforms.identity import Tagging
 from transforms.parts import base_name, create_parts, parts_of, rows_sql, tail_name
 from transforms.project import Table
-from transforms.quick import quick_decode
 from transforms.retag import needs_tags, retag
 from transforms.shape import Shape
 from transforms.stage import Stage, repeats, stage_name, with_column
-from transforms.warehouse import SMALL_BATCH, Inbox, Warehouse, quoted
+from transforms.warehouse import Inbox, Warehouse, quoted
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Mirror:
         self._stages = {table.relation: Stage(warehouse, table) for table in tables}
         self.tagging = Tagging(warehouse, tables, self._stages)
         self.tables = self.tagging.order
-        self._decode = {table.relation: decode_sql(table) for table in self.tables}
+        self.decoder = Decoder(tables, warehouse.settings)
         self._insert = {table.relation: warehouse.order(_insert_sql(table)) for table in self.tables}
         self._stored: dict[str, _Stored] = {}
         self.shapes = {table.relation: Shape(table) for table in self.tables}
@@ -89,7 +89,7 @@ class Mirror:
         }
         self.complete = False
         self._warned: dict[str, float] = {}
-        self._inbox = Inbox(RECORDS.append(pa.field("n", pa.int64())))
+        self._inbox = Inbox(NUMBERED)
         warehouse.con.register("raw", self._inbox)
         for table in self.tables:
             self.refresh_counts(table)
@@ -122,8 +122,7 @@ class Mirror:
         """Bring the mirror tables to the end of `batch`, in the caller's transaction."""
         self.warehouse.expect(batch.records.num_rows)
         self.tagging.begin()
-        numbers = pa.array(range(batch.records.num_rows), pa.int64())
-        records = self._inbox.table = batch.records.append_column("n", numbers)
+        records = self._inbox.table = numbered(batch.records)
         topics = set(records.column("topic").unique().to_pylist())
         quarantined, changed = 0, dict[str, int]()
         for table in self.tables:
@@ -131,7 +130,7 @@ class Mirror:
                 continue
             if self.complete and batch.snapshot and table.topic in topics:
                 self._doubt(table)
-            arrived, bad = self._arrived(table, records) if table.topic in topics else (None, 0)
+            arrived, bad = self._arrived(table, batch, records) if table.topic in topics else (None, 0)
             quarantined += bad
             if applied := self._apply_table(table, arrived):
                 changed[table.relation] = applied
@@ -139,24 +138,18 @@ class Mirror:
         touched = self.tagging.touched()
         return Applied(frozenset(changed), sum(changed.values()), quarantined, everyone, touched)
 
-    def _arrived(self, table: Table, records: pa.Table) -> tuple[pa.Table, int]:
+    def _arrived(self, table: Table, batch: Batch, records: pa.Table) -> tuple[pa.Table, int]:
         """The batch's changes of a table, the newest of each key, as rows of its stage; and how many were bad."""
-        stage, high = self._stages[table.relation], self._stored[table.relation].high
-        rows, bad = None, 0
-        is_mine = pc.equal(records.column("topic"), table.topic)
-        self.shapes[table.relation].look(records.column("value"), is_mine)
-        if records.num_rows <= SMALL_BATCH:
-            mine = records.filter(is_mine)
-            rows = quick_decode(table, mine.column("value").to_pylist(), mine.column("n").to_pylist(), high)
-        if rows is None:
-            rows = self.warehouse.arrow(self._decode[table.relation], [high, high])
-            bad = rows.num_rows - rows.column("_bad").null_count
-            if bad:
-                if pc.any(pc.starts_with(rows.column("_bad"), TRUNCATED)).as_py():
-                    self._doubt(table)
-                self._quarantine(table, rows.filter(pc.is_valid(rows.column("_bad"))))
-                rows = rows.filter(pc.is_null(rows.column("_bad")))
-        stage.rows = stage.fitted(rows)
+        stage = self._stages[table.relation]
+        self.shapes[table.relation].look(records.column("value"), pc.equal(records.column("topic"), table.topic))
+        rows = batch.decoded[table.topic] if batch.decoded is not None else self.decoder.rows(table, records)
+        bad = rows.num_rows - rows.column("_bad").null_count
+        if bad:
+            if pc.any(pc.starts_with(rows.column("_bad"), TRUNCATED)).as_py():
+                self._doubt(table)
+            self._quarantine(table, rows.filter(pc.is_valid(rows.column("_bad"))))
+            rows = rows.filter(pc.is_null(rows.column("_bad")))
+        stage.rows = stage.fitted(with_fresh(rows, self._stored[table.relation].high))
         if repeats(stage.rows, table.key):
             stage.rows = stage.fitted(self.warehouse.arrow(_newest_sql(table)))
         return stage.rows, bad
@@ -221,6 +214,15 @@ class Mirror:
             [datetime.now(UTC)],
         )
         del arriving
+
+
+def with_fresh(rows: pa.Table, high: int) -> pa.Table:
+    """Decoded rows with `_fresh`, whether a row cannot be stored yet: one created above the highest position stored.
+
+    In an empty table, whose highest position is -1, a snapshot's rows are fresh, too.
+    """
+    created = pc.is_in(rows.column("_op"), pa.array(["c", "r"] if high == -1 else ["c"]))
+    return rows.append_column("_fresh", pc.and_(created, pc.greater(rows.column("_position"), high)))
 
 
 def _forgotten(table: Table, rows: pa.Table) -> pa.Table:

@@ -31,11 +31,10 @@ class NotOrdinary(Exception):
     """Something that the SQL statement has to judge."""
 
 
-def quick_decode(table: Table, values: Sequence[str | None], numbers: Sequence[int], high: int) -> pa.Table | None:
+def quick_decode(table: Table, values: Sequence[str | None], numbers: Sequence[int]) -> pa.Table | None:
     """The changes of one table as `decode_sql` would decode them, or None where it has to.
 
-    `numbers` are the records' places in the batch, `high` is the highest position that the table has stored, -1 while
-    it is empty.
+    `numbers` are the records' places in the batch.
     """
     converters = _converters(table)
     if converters is None:
@@ -47,7 +46,7 @@ def quick_decode(table: Table, values: Sequence[str | None], numbers: Sequence[i
             if value is None:
                 continue
             change = orjson.loads(value)
-            image, head = _head(change, high)
+            image, head = _head(change)
             place.append((number, *head))
             for name, column, convert in zip(names, columns, converters.values(), strict=True):
                 raw = image.get(name)
@@ -67,12 +66,13 @@ _HEAD = {
     "_seen": pa.int64(),
     "_position": pa.int64(),
     "_committed_at": pa.timestamp("us", tz="UTC"),
+    "_op": pa.string(),
     "_deleted": pa.bool_(),
-    "_fresh": pa.bool_(),
+    "_bad": pa.string(),
 }
 
 
-def _head(change: Mapping[str, Any], high: int) -> tuple[Mapping[str, Any], tuple[Any, ...]]:
+def _head(change: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[Any, ...]]:
     op, source = change["op"], change["source"]
     if op not in ("c", "r", "u", "d"):
         raise NotOrdinary
@@ -82,9 +82,8 @@ def _head(change: Mapping[str, Any], high: int) -> tuple[Mapping[str, Any], tupl
     if type(seen) is not int or type(micros) is not int:
         raise NotOrdinary
     position = 0 if op == "r" else seen
-    fresh = (op == "c" or (op == "r" and high == -1)) and position > high
     image = change["before"] if op == "d" else change["after"]
-    return image, (seen, position, _EPOCH + timedelta(microseconds=micros), op == "d", fresh)
+    return image, (seen, position, _EPOCH + timedelta(microseconds=micros), op, op == "d", None)
 
 
 def _by_gtid(gtid: Any) -> int:

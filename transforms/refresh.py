@@ -5,10 +5,9 @@ The comparison is a net count of equal rows, so it is right for any grain; what 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -16,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ringup.errors import ProjectError
-from transforms.changes import Candidate, Membership, Row, SegmentChange, TriggerFired
+from transforms.candidates import own_columns, told
+from transforms.changes import Candidate
 from transforms.kept import Kept
 from transforms.mirror import Applied, Mirror
 from transforms.near import CLOCK, FEW, Near, sources_of
@@ -24,8 +24,6 @@ from transforms.project import Model, Project
 from transforms.scope import TOUCHED, Scope, kept_name
 from transforms.stage import TOUCHED_ROWS
 from transforms.warehouse import Warehouse, quoted
-
-BOOKKEEPING = ("_net", "_rows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +146,7 @@ class Refresh:
             plan.kept.exchange(*gone_and_new(changed))
         else:
             plan.kept.renew(*renewed(changed, computed))
-        return _told(plan.model, changed, self._touched.table) if ask else ()
+        return told(plan.model, changed, self._touched.table) if ask else ()
 
     def _check_owners(self, model: Model, changed: pa.Table) -> None:
         """A row of somebody who was not touched would be kept again with each batch."""
@@ -212,46 +210,4 @@ def coming(changed: pa.Table) -> pa.Table:
     times = rows.column("_net").to_numpy()
     if rows.num_rows and times.max() > 1:
         rows = rows.take(pa.array(np.repeat(np.arange(len(times)), times)))
-    return rows.drop_columns([name for name in BOOKKEEPING if name in rows.column_names])
-
-
-def _told(model: Model, changed: pa.Table, touched: pa.Table) -> list[Candidate]:
-    try:
-        return list(candidates(model, changed, touched))
-    except (OverflowError, ValueError, pa.ArrowException) as error:
-        raise ProjectError(
-            f"{model.kind} {model.name} gives a value that no message can carry: {error}",
-            where=model.path,
-            mend="Keep times between the years 1 and 9999, and infinity out of its columns.",
-        ) from error
-
-
-def candidates(model: Model, changed: pa.Table, touched: pa.Table) -> Iterator[Candidate]:
-    """What the changed rows of a segment or trigger mean, oldest event first."""
-    committed = dict(zip(*(touched.column(name).to_pylist() for name in TOUCHED_ROWS.names), strict=True))
-    before: dict[Any, Row] = {}
-    after: dict[Any, Row] = {}
-    trigger = model.kind == "trigger"
-    for row in changed.to_pylist():
-        side = before if row["_net"] < 0 else after
-        values = {name: value for name, value in row.items() if name not in BOOKKEEPING}
-        side[(row["profile_id"], row["event_id"]) if trigger else row["profile_id"]] = values
-    if trigger:
-        yield from _fired(model, (row for key, row in after.items() if key not in before), committed)
-        return
-    for profile_id in sorted(before.keys() | after.keys()):
-        was, is_now = before.get(profile_id), after.get(profile_id)
-        kind: Membership = "entered" if was is None else "exited" if is_now is None else "updated"
-        yield SegmentChange(model.name, profile_id, kind, was, is_now, committed[profile_id])
-
-
-def _fired(model: Model, rows: Iterable[Row], committed: Mapping[int, datetime]) -> Iterator[TriggerFired]:
-    """The events by their time, and those of one time by their id; one without a time comes last, at its commit."""
-    events = [row for row in rows if row["event_id"] is not None]
-    timed = sorted(
-        (row for row in events if row["event_at"] is not None),
-        key=lambda row: (row["event_at"], len(str(row["event_id"])), str(row["event_id"])),  # 9 before 10
-    )
-    for row in (*timed, *(row for row in events if row["event_at"] is None)):
-        commit = committed[row["profile_id"]]
-        yield TriggerFired(model.name, row["profile_id"], str(row["event_id"]), row["event_at"] or commit, row, commit)
+    return own_columns(rows)

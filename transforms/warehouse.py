@@ -85,7 +85,7 @@ class Warehouse:
 
     def __init__(self, path: Path, settings: Settings | None = None, *, read_only: bool = False) -> None:
         """With `read_only` not a byte of it changes; what a crash left in the write-ahead log is read, too."""
-        self._settings = settings = settings or Settings()
+        self.settings = settings = settings or Settings()
         self._small = False
         self._numbers = count()
         self.undone: list[Callable[[], None]] = []
@@ -148,7 +148,7 @@ class Warehouse:
         """Say how large the next batch is. A small one runs on one thread, as starting others would cost more."""
         small = changes <= SMALL_BATCH
         if small != self._small:
-            self.con.execute(f"set threads = {1 if small else self._settings.threads}")
+            self.con.execute(f"set threads = {1 if small else self.settings.threads}")
             self._small = small
 
     @contextmanager

@@ -182,7 +182,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     made.con.close()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(visits())
 def test_a_customers_rows_depend_on_that_customers_rows_alone(bench: Bench, done: list[Visit]) -> None:
     """That is what lets the run compute the touched customers only."""
@@ -197,7 +197,7 @@ def test_a_customers_rows_depend_on_that_customers_rows_alone(bench: Bench, done
             assert bench.rows(model) == whole[model.name, n]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(visits())
 def test_each_bill_with_its_points_is_printed_once_with_the_balance_of_its_moment(
     bench: Bench, done: list[Visit]
@@ -227,7 +227,7 @@ def test_each_bill_with_its_points_is_printed_once_with_the_balance_of_its_momen
     } == expected
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(visits())
 def test_a_reward_is_reached_once_for_each_time_that_its_price_is_crossed(bench: Bench, done: list[Visit]) -> None:
     """Between two crossings of one price the balance was below it."""

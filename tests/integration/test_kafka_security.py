@@ -166,10 +166,10 @@ def test_a_run_is_refused_until_the_commands_of_its_errors_were_run(secured: Sec
     with closing(Warehouse(tmp_path / "live.duckdb")) as warehouse:
         for what in (r"User:stranger may not read pos\.notifications, pos\.transaction", "may not commit to the group"):
             with pytest.raises(LogError, match=what) as caught:
-                open_log(config, [POS], [], warehouse)
+                open_log(config, [POS], [], warehouse, lambda batch: batch)
             secured.acls(caught.value.mend.removeprefix("let an administrator run: "))
         assert caught.value.where == "ringup.yml: kafka.group"
-        open_log(config, [POS], [], warehouse).close()
+        open_log(config, [POS], [], warehouse, lambda batch: batch).close()
 
 
 def test_a_channel_or_a_signal_that_may_not_be_written_says_who_can_mend_it(secured: SecuredKafka) -> None:

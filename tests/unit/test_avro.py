@@ -90,7 +90,7 @@ def as_json(schema: Any, value: Any) -> Any:
     return value
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_what_was_written_is_read(data: st.DataObject) -> None:
     """Whatever the schema, the same comes out of one record and of many."""

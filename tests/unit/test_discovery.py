@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.catalog import CatalogColumn, CatalogTable
@@ -93,7 +93,6 @@ def test_the_connector_is_one_that_ringup_takes(tmp_path: Path) -> None:
 names = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=12)
 
 
-@settings(deadline=None)
 @given(st.lists(names, min_size=1, max_size=5, unique=True), st.text(max_size=40))
 def test_the_yaml_says_what_the_database_said(columns: list[str], comment: str) -> None:
     """Whatever the names: `no`, `1`, `#x`, quotes, colons."""

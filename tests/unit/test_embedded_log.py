@@ -193,7 +193,7 @@ def test_a_file_that_is_no_log_is_refused(path: Path) -> None:
         EmbeddedLog(path, expected=[])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     lengths=st.lists(st.tuples(st.sampled_from([BILLS, MEMBERS]), st.integers(1, 6)), min_size=1, max_size=12),
     cuts=st.lists(st.integers(1, 9), min_size=1),

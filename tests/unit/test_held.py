@@ -59,7 +59,7 @@ def merged(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.usefixtures("merged")
-@settings(max_examples=int(os.environ.get("RINGUP_EXAMPLES", "40")), deadline=None)
+@settings(max_examples=int(os.environ.get("RINGUP_EXAMPLES", "40")))
 @given(script=st.lists(steps, max_size=8))
 def test_what_is_held_is_what_is_stored(script: list[tuple[str, list[Any]]]) -> None:
     """After every insert, update, delete and rollback, the rows of any profiles are those of the table."""

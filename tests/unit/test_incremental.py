@@ -160,7 +160,6 @@ def engines() -> Iterator[Any]:
 
 @settings(
     max_examples=int(os.environ.get("RINGUP_EXAMPLES", "40")),
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
 )
 @given(data=st.data())

@@ -119,7 +119,7 @@ def test_the_board_follows_the_snapshot(engine: Engine) -> None:
     assert read_board(engine.board)["pos"].state == "streaming"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     lengths=st.lists(st.integers(1, 5), min_size=1, max_size=10),
     cuts=st.lists(st.integers(1, 7), min_size=1, max_size=20),

@@ -97,7 +97,7 @@ outcomes = st.sampled_from([RETRY, UNKNOWN, DOWN, REJECTED, DELIVERED])
     st.lists(st.tuples(st.integers(1, 5), st.lists(outcomes, max_size=4)), min_size=1, max_size=25),
     st.integers(1, 5),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_message_ends_once_and_a_profile_gets_its_own_in_order(
     messages: list[tuple[int, list[Outcome]]], in_flight: int
 ) -> None:

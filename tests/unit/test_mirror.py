@@ -221,7 +221,7 @@ def test_a_column_named_like_debeziums_operation_is_a_column(
 ) -> None:
     """A table may have a column `op`; small and large batches read it alike."""
     if not small:
-        monkeypatch.setattr("transforms.mirror.SMALL_BATCH", 0)
+        monkeypatch.setattr("transforms.decoding.SMALL_BATCH", 0)
     project = Project((table("pos.moves", {"id": "integer", "op": "varchar"}, ["id"]),), (), (), "")
     engine = Engine(tmp_path / "live.duckdb", project)
     take(engine, ("pos.pos.moves", change("c", None, {"id": 1, "op": "in"}, 100)))

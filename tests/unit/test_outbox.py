@@ -148,7 +148,7 @@ Step = tuple[str, list[int]]
         max_size=12,
     )
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_outbox_agrees_with_a_simple_model(steps: list[Step]) -> None:
     """After any history, pending is what was appended once and not finished, in the order of appending."""
     with opened() as con:

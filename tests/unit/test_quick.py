@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.shop import batch, table
-from transforms.decode import UNAVAILABLE, decode_sql
-from transforms.mirror import Mirror
+from transforms.decode import UNAVAILABLE
+from transforms.decoding import numbered
+from transforms.mirror import Mirror, with_fresh
 from transforms.quick import quick_decode
 from transforms.stage import Stage
 from transforms.warehouse import Warehouse
@@ -74,19 +75,16 @@ def binlog_event(op: str, row: dict[str, Any], gtid: str, number: int = 1) -> st
 
 def both(mirror: Mirror, values: list[str | None], high: int) -> tuple[Any, Any]:
     """The rows by the short way (None where it declines) and by SQL, as they would be staged."""
-    warehouse = mirror.warehouse
     records = batch([(TABLE.topic, value) for value in values]).records
-    numbers = list(range(len(values)))
-    mirror._inbox.table = records.append_column("n", [numbers])
-    by_sql = warehouse.arrow(decode_sql(TABLE), [high, high])
+    by_sql = mirror.decoder._by_sql(TABLE.topic, numbered(records))
     stage: Stage = mirror._stages[TABLE.relation]
-    quick = quick_decode(TABLE, values, numbers, high)
+    quick = quick_decode(TABLE, values, list(range(len(values))))
     good = by_sql.num_rows == by_sql.column("_bad").null_count
-    staged = stage.fitted(by_sql).sort_by("_n").to_pylist() if good else None
-    return None if quick is None else stage.fitted(quick).to_pylist(), staged
+    staged = stage.fitted(with_fresh(by_sql, high)).sort_by("_n").to_pylist() if good else None
+    return None if quick is None else stage.fitted(with_fresh(quick, high)).to_pylist(), staged
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_ordinary_changes_are_decoded_to_the_same_rows(mirror: Mirror, data: st.DataObject) -> None:
     """Every type, operation and position: nothing of an ordinary change is left to the SQL, and nothing differs."""
@@ -97,7 +95,7 @@ def test_ordinary_changes_are_decoded_to_the_same_rows(mirror: Mirror, data: st.
     assert quick == by_sql
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     ops=st.lists(st.sampled_from("crud"), min_size=1, max_size=4),
     gtids=st.tuples(st.integers(0, 9), st.integers(1, 9), st.integers(1, 10**18 - 1)),
@@ -124,7 +122,7 @@ def test_positions_of_mariadb_rise_with_its_log(mirror: Mirror) -> None:
     assert quick[-1]["_seen"] > 11
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_value_out_of_the_ordinary_is_never_decoded_otherwise(mirror: Mirror, data: st.DataObject) -> None:
     """The short way declines, or gives what the SQL gives; it never has an answer of its own."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -105,6 +106,23 @@ def test_only_a_large_batch_is_followed_by_reading_ahead() -> None:
         pass
     main = threading.current_thread().name
     assert [name == main for name in inner.read_by[:5]] == [True, False, True, True, False]
+    log.close()
+
+
+def test_what_is_read_is_prepared_by_who_reads_it() -> None:
+    """So the work on a batch that was read ahead is done beside the caller's."""
+    by: list[str] = []
+
+    def prepare(batch: Batch) -> Batch:
+        by.append(threading.current_thread().name)
+        return replace(batch, decoded={})
+
+    inner = Counted([10, 10, 1])
+    log = ReadAhead(inner, prepare)
+    while (batch := log.read(10, 0.0)) is not None:
+        assert batch.decoded == {}
+    assert by == inner.read_by[:3]
+    assert len(set(by)) == 2
     log.close()
 
 

@@ -51,6 +51,7 @@ def check(message: str) -> None:
         ("a {{brace}} and {x}", {"x": "{y}"}, "a {brace} and {y}"),
         ("Dear {first_name}!", {"first_name": None}, "Dear !"),
         ("{points:d}", {"points": Decimal("1.5")}, "1.5"),
+        ("{points:d} {name}", {"points": Decimal("1.5"), "name": "Ada"}, "1.5 Ada"),
         ("nothing to fill in", {}, "nothing to fill in"),
     ],
 )
