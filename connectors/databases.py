@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from connectors import mariadb, postgres
+from connectors import mariadb, mariadb_catalog, postgres, postgres_catalog
 from connectors.catalog import Catalog, Needs
-from connectors.postgres_catalog import catalog
 from connectors.postgres_session import NUDGE, nudge
 
 LISTED = ("table", "column")
@@ -33,9 +32,8 @@ class Database:
     brokers of Kafka Connect. `listed` is what there are include lists for. `unheard` are words for lists of what the
     connector leaves out: what `nudge` writes. `least` are settings that must not be smaller. `embedded` says whether
     ringup can run the connector itself, without Kafka. `prepare`, `captured` (the tables that are captured, as
-    `schema.table`), `nudge` (write something that changes nothing), `catalog` and `examine` (what `prepare` would do;
-    None where it cannot be discovered) take a resolved configuration, log in and raise
-    SourceError.
+    `schema.table`), `nudge` (write something that changes nothing), `catalog` and `examine` (what `prepare` would find
+    and do) take a resolved configuration, log in and raise SourceError.
     """
 
     name: str
@@ -52,8 +50,8 @@ class Database:
     prepare: Prepare
     captured: Callable[[Mapping[str, str]], list[str]]
     nudge: Callable[[Mapping[str, str]], None]
-    catalog: Callable[[Mapping[str, str]], Catalog] | None = None
-    examine: Callable[[Mapping[str, str]], Needs] | None = None
+    catalog: Callable[[Mapping[str, str]], Catalog]
+    examine: Callable[[Mapping[str, str]], Needs]
 
     @property
     def settings(self) -> frozenset[str]:
@@ -124,7 +122,7 @@ POSTGRES = Database(
     prepare=postgres.prepare,
     captured=postgres.captured,
     nudge=nudge,
-    catalog=catalog,
+    catalog=postgres_catalog.catalog,
     examine=postgres.examine,
 )
 
@@ -165,9 +163,14 @@ MARIADB = Database(
     prepare=mariadb.prepare,
     captured=mariadb.captured,
     nudge=lambda config: None,
+    catalog=mariadb_catalog.catalog,
+    examine=mariadb.examine,
 )
 
-DATABASES: Mapping[str, Database] = {kind.connector: kind for kind in (POSTGRES, MARIADB)}
+KINDS: Mapping[str, Database] = {"postgres": POSTGRES, "mariadb": MARIADB}
+"""By the name that a person calls one for a new source."""
+
+DATABASES: Mapping[str, Database] = {kind.connector: kind for kind in KINDS.values()}
 """By the class of the connector."""
 
 

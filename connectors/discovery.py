@@ -48,11 +48,14 @@ def connector(name: str, database: Database, tables: Sequence[str]) -> dict[str,
     """The connector that captures these tables: what ringup sets by itself is left out, the login are references."""
     needed = [setting.removeprefix("database.") for setting in database.needed if setting.startswith("database.")]
     login = dict.fromkeys((*_LOGIN, *needed))
+    lists = {"table": tables}
+    if "database" in database.listed:  # the connector reads the definitions of all tables of those it is to look at
+        lists = {"database": list(dict.fromkeys(table.partition(".")[0] for table in tables)), **lists}
     config = {
         "connector.class": database.connector,
         "topic.prefix": name,
         **{f"database.{setting}": f"${{env:{variable(name, setting)}}}" for setting in login},
-        "table.include.list": ",".join(tables),
+        **{f"{kind}.include.list": ",".join(names) for kind, names in lists.items()},
     }
     return {"name": name, "config": config}
 

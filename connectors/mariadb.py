@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path
 
 import pymysql
 
+from connectors.catalog import Catalog, CatalogTable, Needs
 from connectors.included import includes
-from connectors.lacking import SourceUnreachable, columns_lack, names_lack, together
-from connectors.mariadb_session import Session, connect, last_words, place_of, rows
+from connectors.lacking import columns_lack, names_lack, together
+from connectors.mariadb_catalog import UNREADABLE, tables_of
+from connectors.mariadb_session import Session, connect, place_of, rows
 from ringup.errors import SourceError
 
-_COLUMNS = (Path(__file__).parent / "mariadb.sql").read_text()
 _VARIABLES: Mapping[str, tuple[str, str]] = {
     "log_bin": ("ON", "its changes cannot be followed"),
     "binlog_format": ("ROW", "its log has statements in the place of rows"),
@@ -26,22 +25,8 @@ _PRIVILEGES = {"REPLICATION SLAVE": ("REPLICATION SLAVE",), "REPLICATION CLIENT"
 """What the login needs on all databases, and other names of it."""
 
 _ALL = "ALL PRIVILEGES"
-_UNREADABLE = ("inet4", "inet6", "xmltype")
-"""Types at which the connector stops."""
-
 _SKIP = "schema.history.internal.skip.unparseable.ddl"
 _LISTS = ("include.list", "exclude.list")
-
-
-@dataclass(slots=True)
-class _Table:
-    schema: str
-    name: str
-    has_key: bool
-    types: dict[str, str] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return f"{self.schema}.{self.name}"
 
 
 def prepare(config: Mapping[str, str], declared: Mapping[str, Sequence[str]] | None = None) -> list[str]:
@@ -53,39 +38,37 @@ def prepare(config: Mapping[str, str], declared: Mapping[str, Sequence[str]] | N
     rows, missing privileges, no tables, a table without a key, a column that is not there or that cannot be captured.
     """
     with connect(config) as session:
-        try:
-            there = _tables(session)
-            tables = [table for table in there if includes(config, table.schema, table.name)]
-            lacks = (
-                _server_lacks(session, config),
-                _login_lacks(session, config),
-                names_lack(config, place_of(config), [str(table) for table in there]),
-                _nothing_included(config, tables),
-                chain.from_iterable(_table_lacks(session, config, table) for table in tables),
-                _types_lack(config, there),
-                columns_lack(declared or {}, {str(table): table.types for table in tables}),
-            )
-            if lacking := list(chain.from_iterable(lacks)):
-                raise together(lacking)
-        except pymysql.MySQLError as error:
-            raise _went_away(config, error) from error
+        if lacking := _survey(session, config, declared or {}):
+            raise together(lacking)
     return []
+
+
+def examine(config: Mapping[str, str]) -> Needs:
+    """All that `prepare` would raise. Raises SourceError when the server cannot be asked."""
+    with connect(config) as session:
+        return Needs(tuple(_survey(session, config, {})), ())
 
 
 def captured(config: Mapping[str, str]) -> list[str]:
     """The tables (`database.table`) that are there and that `config` captures. Raises SourceError as `prepare` does."""
     with connect(config) as session:
-        try:
-            return [str(table) for table in _tables(session) if includes(config, table.schema, table.name)]
-        except pymysql.MySQLError as error:
-            raise _went_away(config, error) from error
+        return [str(table) for table in tables_of(session) if includes(config, table.schema, table.name)]
 
 
-def _tables(session: Session) -> list[_Table]:
-    found: dict[tuple[str, str], _Table] = {}
-    for schema, name, has_key, column, kind in rows(session, _COLUMNS):
-        found.setdefault((schema, name), _Table(schema, name, bool(has_key))).types[column] = kind.lower()
-    return list(found.values())
+def _survey(session: Session, config: Mapping[str, str], declared: Mapping[str, Sequence[str]]) -> list[SourceError]:
+    """What stands in the way."""
+    there = tables_of(session)
+    tables = [table for table in there if includes(config, table.schema, table.name)]
+    lacks = (
+        _server_lacks(session, config),
+        _login_lacks(session, config),
+        names_lack(config, place_of(config), [str(table) for table in there]),
+        _nothing_included(config, tables),
+        chain.from_iterable(_table_lacks(session, config, table) for table in tables),
+        _types_lack(config, there),
+        columns_lack(declared, {str(table): [column.name for column in table.columns] for table in tables}),
+    )
+    return list(chain.from_iterable(lacks))
 
 
 def _server_lacks(session: Session, config: Mapping[str, str]) -> Iterator[SourceError]:
@@ -128,7 +111,7 @@ def _granted_everywhere(session: Session) -> set[str]:
     return {word.strip() for found in lines if found for word in found[1].split(",")}
 
 
-def _nothing_included(config: Mapping[str, str], tables: list[_Table]) -> Iterator[SourceError]:
+def _nothing_included(config: Mapping[str, str], tables: Sequence[CatalogTable]) -> Iterator[SourceError]:
     if not tables:
         yield SourceError(
             f"{place_of(config)} has no table that the source includes and the user {config['database.user']} may see",
@@ -136,7 +119,7 @@ def _nothing_included(config: Mapping[str, str], tables: list[_Table]) -> Iterat
         )
 
 
-def _table_lacks(session: Session, config: Mapping[str, str], table: _Table) -> Iterator[SourceError]:
+def _table_lacks(session: Session, config: Mapping[str, str], table: CatalogTable) -> Iterator[SourceError]:
     """A snapshot reads the table, and rows are told apart by their keys."""
     user, quoted = config["database.user"], f"`{table.schema}`.`{table.name}`"
     try:
@@ -145,28 +128,23 @@ def _table_lacks(session: Session, config: Mapping[str, str], table: _Table) -> 
         yield SourceError(
             f"the user {user} may not read {table}", mend=f"grant select on {quoted} to {_account(session)}"
         )
-    if not table.has_key:
+    if not table.key:
         yield SourceError(
             f"the table {table} has no primary key, so its rows cannot be told apart",
             mend=f"alter table {quoted} add primary key (...), or leave it out by table.exclude.list",
         )
 
 
-def _types_lack(config: Mapping[str, str], there: Sequence[_Table]) -> Iterator[SourceError]:
+def _types_lack(config: Mapping[str, str], there: Catalog) -> Iterator[SourceError]:
     """The connector reads the definitions of all tables of a database, unless it may skip those that it cannot read."""
     skips = config.get(_SKIP) == "true"
     read = config if skips else {f"database.{rule}": config.get(f"database.{rule}", "") for rule in _LISTS}
     for table in there:
-        for column, kind in table.types.items():
-            if kind in _UNREADABLE and includes(read, table.schema, table.name):
-                captured = includes(config, table.schema, table.name)
+        for column in table.columns:
+            if column.told in UNREADABLE and includes(read, table.schema, table.name):
                 yield SourceError(
-                    f"the column {table}.{column} is of the type {kind}, at which the connector stops",
-                    mend=f"alter table `{table.schema}`.`{table.name}` modify `{column}` varchar(...)"
-                    if captured
+                    f"the column {table}.{column.name} is of the type {column.told}, at which the connector stops",
+                    mend=f"alter table `{table.schema}`.`{table.name}` modify `{column.name}` varchar(...)"
+                    if includes(config, table.schema, table.name)
                     else f"set {_SKIP} to true in the source, since it does not capture {table}",
                 )
-
-
-def _went_away(config: Mapping[str, str], error: pymysql.MySQLError) -> SourceUnreachable:
-    return SourceUnreachable(f"{place_of(config)}: {last_words(error)}", mend="start the server again")

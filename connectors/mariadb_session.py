@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import pymysql
@@ -16,11 +17,22 @@ _TIMEOUT = 10
 _LOGIN_REFUSED = (1045, 1698)
 
 
-def connect(config: Mapping[str, str]) -> Session:
-    """Log in as `config` says, a resolved connector configuration; every statement is a transaction of its own.
+@contextmanager
+def connect(config: Mapping[str, str]) -> Iterator[Session]:
+    """Log in for a while, as `config` says, a resolved connector configuration; every statement commits by itself.
 
-    Raises SourceUnreachable where waiting may help, else SourceError with the field.
+    Raises SourceUnreachable where waiting may help, also for a server that goes away meanwhile, else SourceError with
+    the field.
     """
+    with _log_in(config) as session:
+        try:
+            yield session
+        except pymysql.MySQLError as error:
+            place = place_of(config)
+            raise SourceUnreachable(f"{place}: {last_words(error)}", mend="start the server again") from error
+
+
+def _log_in(config: Mapping[str, str]) -> Session:
     place = place_of(config)
     check_port(config, "MariaDB mostly has 3306")
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -22,6 +22,7 @@ app = typer.Typer(
     epilog="See what would change: `ringup connectors plan`. Do it: `ringup connectors apply`.",
 )
 
+Kind = Literal["postgres", "mariadb"]
 Names = Annotated[list[str] | None, typer.Argument(help="Connectors; without a name, all of the project's.")]
 
 
@@ -109,31 +110,38 @@ def snapshot(
 
 @app.command(
     epilog="`ringup connectors discover shop` · all tables of the database that SHOP_HOST and the like name\n\n"
-    "`ringup connectors discover shop public.orders --dry-run`"
+    "`ringup connectors discover shop public.orders --dry-run`\n\n"
+    "`ringup connectors discover west 'west.*' --database mariadb`"
 )
 def discover(
     name: Annotated[str, typer.Argument(metavar="SOURCE", help="A source, or the name of a new one.")],
     tables: Annotated[
-        list[str] | None, typer.Argument(metavar="[TABLE]...", help="Tables, each as schema.table; without one, all.")
+        list[str] | None,
+        typer.Argument(metavar="[TABLE]...", help="Tables, each as schema.table, or 'schema.*'; without one, all."),
     ] = None,
     project: Project = Path(),
     as_json: Json = False,
+    database: Annotated[
+        Kind | None,
+        typer.Option("--database", help="What a new source is: postgres unless said. Otherwise its file says."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; print what would be written.")] = False,
 ) -> None:
     """Read a database, and write the connector's JSON and the tables' YAML that one would have written by hand.
 
-    For the source `shop` its login is in SHOP_HOST, SHOP_PORT, SHOP_USER, SHOP_PASSWORD and SHOP_DATABASE. Says what
-    the database still needs, with the SQL. Nothing is changed in the database, and no file that is there already.
+    For the source `shop` its login is in SHOP_HOST, SHOP_PORT, SHOP_USER, SHOP_PASSWORD and, for PostgreSQL,
+    SHOP_DATABASE. What a PostgreSQL database calls a schema is a database of a MariaDB server. Says what the database
+    still needs, with the SQL. Nothing is changed in the database, and no file that is there already.
     Exit status 1 while something is left to do.
     """
-    from ringup import discovering
+    from ringup import discovered, discovering
 
-    found = discovering.discover(project, name, tables or ())
+    found = discovering.discover(project, name, tables or (), database)
     written = [] if dry_run else discovering.write(found)
     if as_json:
-        typer.echo(discovering.shown_as_json(found, written))
+        typer.echo(discovered.shown_as_json(found, written))
     else:
-        discovering.show(found, written, dry=dry_run)
+        discovered.show(found, written, dry=dry_run)
     if not found.complete:
         raise typer.Exit(DIFFERS)
 

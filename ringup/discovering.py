@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
-import yaml
-from rich.table import Table
-from rich.text import Text
-
-from connectors.catalog import Catalog, Needs
-from connectors.databases import POSTGRES, database_of
-from connectors.discovery import Left, chosen, connector, connector_json, sources_yaml, variable
+from connectors.catalog import Catalog, CatalogTable, Needs
+from connectors.databases import KINDS, POSTGRES, Database, database_of
+from connectors.discovery import Left, chosen, connector, connector_json, sources_yaml
 from connectors.included import includes
-from connectors.proposals import Identities, freshness, identities, names_of
-from connectors.sources import Source, load_sources, resolve, variables
+from connectors.lacking import together
+from connectors.proposals import Identities, identities, names_of
+from connectors.sources import Source, load_sources, refuse_without_kafka, resolve, variables
 from ringup.checked import ConfigFile, nearest
 from ringup.config import Config, load_config
 from ringup.errors import ConfigError, SourceError
-from ringup.show import console
 from transforms.dbt.tables import is_taken
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -34,7 +29,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 class Discovery:
     """What was found in a database, and the files (by path) that describe it.
 
-    `there` are those of the files that exist and stay as they are; `undeclared` are tables that such a file lacks.
+    `lacking` is what the project needs besides them. `there` are those of the files that exist and stay as they are;
+    `undeclared` are tables that such a file lacks.
     """
 
     source: Source
@@ -42,6 +38,7 @@ class Discovery:
     identities: Identities
     left: tuple[Left, ...]
     needs: Needs
+    lacking: tuple[ConfigError, ...]
     files: Mapping[Path, str]
     there: tuple[Path, ...]
     undeclared: tuple[str, ...]
@@ -49,14 +46,15 @@ class Discovery:
     @property
     def complete(self) -> bool:
         """Whether a run can begin: nothing is left that a person has to do."""
-        return not self.needs.lacking and not self.undeclared
+        return not (self.needs.lacking or self.lacking or self.undeclared)
 
 
-def discover(project: Path, name: str, tables: Sequence[str]) -> Discovery:
+def discover(project: Path, name: str, tables: Sequence[str], kind: str | None = None) -> Discovery:
     """Look into the database of the source `name`, without changing anything, in it or here.
 
-    Its login is that of the source's file, or in environment variables named after it. Raises ConfigError for what
-    is not set or not named rightly, SourceError for a database that cannot be asked.
+    Its login is that of the source's file, or in environment variables named after it; what kind of database it is
+    (one of KINDS), its file says, or `kind`. Raises ConfigError for what is not set or not named rightly, SourceError
+    for a database that cannot be asked.
     """
     config = load_config(project, os.environ, channels=False)
     if not _NAME.fullmatch(name):
@@ -64,30 +62,26 @@ def discover(project: Path, name: str, tables: Sequence[str]) -> Discovery:
             f"{name!r} cannot be a source's name",
             mend="Write small letters, digits and _, a letter first: the name is the schema of its tables in SQL.",
         )
-    source = _described(config, name)
-    fresh = source is None
-    source = source or Source(name, connector(name, POSTGRES, [])["config"], str(_json_path(config, name)))
+    described = _described(config, name)
+    database = _kind(described, kind)
+    source = described or _fresh(config, name, database, [])
     _need_variables(source)
-    database, login = database_of(source.config), resolve(source, os.environ)
-    if database.catalog is None or database.examine is None:
-        raise ConfigError(
-            f"what a {database.name} database holds cannot be discovered yet",
-            where=source.path,
-            mend="Describe its tables in sources.yml by hand.",
-        )
+    login = resolve(source, os.environ)
     taken, left = chosen(_wanted(database.catalog(login), source, tables), is_taken)
-    if not taken:
+    if not taken and left:
         raise SourceError(
-            f"{variable(name, 'dbname')} has no table that can be captured"
-            + "".join(f"; {found.what}: {found.why}" for found in left),
-            mend="create the tables first, or name another database" if not left else left[0].mend,
+            f"{name} has no table that can be captured; " + "; ".join(f"{found.what}: {found.why}" for found in left),
+            mend=left[0].mend,
         )
-    listed = ",".join(map(str, taken))
-    needs = database.examine({**login, "table.include.list": listed} if fresh else login)
+    if not taken:
+        raise together(database.examine(login).lacking)
+    if described is None:
+        source = _fresh(config, name, database, [str(table) for table in taken])
+    needs = database.examine(resolve(source, os.environ))
     declared, profiles = _declared(config, name)
     found = identities(taken, profiles_elsewhere=profiles)
     files: dict[Path, str] = {}
-    if fresh:
+    if described is None:
         files[_json_path(config, name)] = connector_json(name, database, [str(table) for table in taken])
     names = names_of(taken)
     undeclared = [names[str(table)] for table in taken if names[str(table)] not in declared]
@@ -95,7 +89,9 @@ def discover(project: Path, name: str, tables: Sequence[str]) -> Discovery:
     if undeclared:
         files[yml] = sources_yaml(name, source.prefix, taken, found, declared)
     there = tuple(path for path in files if path.exists())
-    return Discovery(source, taken, found, tuple(left), needs, files, there, tuple(undeclared) if yml in there else ())
+    lacking = () if config.kafka else _needs_kafka(source)
+    missing = tuple(undeclared) if yml in there else ()
+    return Discovery(source, taken, found, tuple(left), needs, lacking, files, there, missing)
 
 
 def write(found: Discovery) -> list[Path]:
@@ -126,6 +122,32 @@ def _described(config: Config, name: str) -> Source | None:
     return sources.get(name)
 
 
+def _fresh(config: Config, name: str, database: Database, tables: Sequence[str]) -> Source:
+    """A source that the project does not have yet."""
+    return Source(name, connector(name, database, tables)["config"], str(_json_path(config, name)))
+
+
+def _kind(described: Source | None, kind: str | None) -> Database:
+    """The kind of database that the source's file or, without one, the command line says."""
+    if described is None:
+        return POSTGRES if kind is None else KINDS[kind]
+    if kind is not None and database_of(described.config) is not KINDS[kind]:
+        raise ConfigError(
+            f"this source is a {database_of(described.config).name} database, and --database says {kind}",
+            where=f"{described.path}: config.connector.class",
+            mend="Leave out --database, or choose another name for the new source.",
+        )
+    return database_of(described.config)
+
+
+def _needs_kafka(source: Source) -> tuple[ConfigError, ...]:
+    try:
+        refuse_without_kafka([source])
+    except ConfigError as error:
+        return (error,)
+    return ()
+
+
 def _json_path(config: Config, name: str) -> Path:
     return config.sources_folder / f"{name}.json"
 
@@ -140,16 +162,17 @@ def _need_variables(source: Source) -> None:
 
 
 def _wanted(everything: Catalog, source: Source, tables: Sequence[str]) -> Catalog:
-    """The tables that were named, or all that the source includes."""
-    by_name = {str(table): table for table in everything}
-    for name in tables:
-        if name not in by_name:
-            raise SourceError(f"the database has no table {name}", mend=nearest(name, by_name))
-        if not includes(source.config, by_name[name].schema, by_name[name].name):
+    """The tables that were named (`shop.*` names all of `shop`), or all that the source includes."""
+    included = [table for table in everything if includes(source.config, table.schema, table.name)]
+    named: dict[str, CatalogTable] = {}
+    for name in tables or ["*"]:
+        if tables and not any(fnmatchcase(str(table), name) for table in everything):
+            raise SourceError(f"the database has no table {name}", mend=nearest(name, list(map(str, everything))))
+        found = {str(table): table for table in included if fnmatchcase(str(table), name)}
+        if tables and not found:
             raise SourceError(f"{source.path} leaves out {name}", mend="Add it to table.include.list there.")
-    if tables:
-        return tuple(by_name[name] for name in dict.fromkeys(tables))
-    return tuple(table for table in everything if includes(source.config, table.schema, table.name))
+        named |= found
+    return tuple(named.values())
 
 
 def _declared(config: Config, source: str) -> tuple[frozenset[str], bool]:
@@ -164,71 +187,3 @@ def _declared(config: Config, source: str) -> tuple[frozenset[str], bool]:
                 else:
                     profiles = profiles or bool((meta.get("identity") or {}).get("profile"))
     return frozenset(names), profiles
-
-
-def shown_as_json(found: Discovery, written: Sequence[Path]) -> str:
-    """All of it, for programs."""
-    names = names_of(found.tables)
-    tables = [
-        {
-            "table": str(table),
-            "name": names[str(table)],
-            "key": list(table.key),
-            "columns": {column.name: column.data_type for column in table.columns},
-            "freshness": freshness(table),
-            "identity": found.identities.get(str(table)),
-        }
-        for table in found.tables
-    ]
-    answer: dict[str, Any] = {
-        "source": found.source.name,
-        "tables": tables,
-        "left_out": [asdict(left) for left in found.left],
-        "lacking": [{"message": error.message, "mend": error.mend} for error in found.needs.lacking],
-        "statements": list(found.needs.statements),
-        "written": [str(path) for path in written],
-        "undeclared": list(found.undeclared),
-    }
-    return json.dumps(answer, indent=2, ensure_ascii=False)
-
-
-def show(found: Discovery, written: Sequence[Path], *, dry: bool) -> None:
-    """What was found, what was written, what is to be done next."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("Table", "Key", "Columns", "Freshness", "Customer (a proposal)"):
-        table.add_column(title, overflow="fold")
-    for each in found.tables:
-        identity = found.identities.get(str(each))
-        told = yaml.safe_dump(identity, default_flow_style=True, width=10_000).strip()[1:-1] if identity else ""
-        table.add_row(str(each), ", ".join(each.key), str(len(each.columns)), freshness(each) or "", Text(told))
-    console.print(table)
-    for left in found.left:
-        _say(f"Left out: {left.what}: {left.why} ({left.mend}).")
-    if dry:
-        for path, text in found.files.items():
-            _say(f"\n# {path}" + (" is there, and would be left as it is" if path in found.there else ""))
-            _say(text.rstrip())
-    for path in written:
-        _say(f"Wrote {path}")
-    if found.undeclared:
-        _say(f"{_yml(found)} is there, and lacks {', '.join(found.undeclared)}. Add these lines to its `tables`:\n")
-        _say(_blocks(found))
-    for error in found.needs.lacking:
-        _say(f"The database needs: {error.message}.\n  {error.mend}", style="yellow")
-    if found.needs.statements:
-        _say("ringup prepares the database when it runs. Where its login may not, as the tables' owner:")
-        _say("".join(f"  {statement};\n" for statement in found.needs.statements).rstrip())
-
-
-def _yml(found: Discovery) -> Path:
-    return next(path for path in found.files if path.suffix == ".yml")
-
-
-def _blocks(found: Discovery) -> str:
-    """The lines of the tables that are not declared yet."""
-    text: str = found.files[_yml(found)]
-    return text.partition("    tables:\n")[2].rstrip()
-
-
-def _say(text: str, style: str = "") -> None:
-    console.print(Text(text, style=style), soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +10,18 @@ from typing import Any
 
 import psycopg
 import pytest
+import yaml
+from typer.testing import CliRunner
 
+from connectors.sources import configured, load_sources
+from ringup.cli import app
 from ringup.demo.estate import DemoEstate
 from ringup.demo.mariadb import WestMariaDB
 from ringup.demo.replay import Replay
 from ringup.demo.year import Bill
 from ringup.errors import ConfigError
+from ringup.init import start_project
+from tests.house import ROOT
 
 RECEIPTS = "select receipt_no, fiscal_no, branch_no, status, card_no, paid_cents, reduced_cents, points_given"
 ITEMS = "select receipt_no, item_no, article_no, units, status, paid_cents, reduced_cents from west.receipt_item"
@@ -53,6 +60,36 @@ def test_the_western_tills_hold_the_same_in_either_database(estate: DemoEstate, 
             assert rows(west(estate).connect(), sql) == there
             assert there
         assert estate.replayed() == other.replayed()
+
+
+def test_what_is_found_in_the_western_tills_is_what_the_project_declares(estate: DemoEstate, tmp_path: Path) -> None:
+    """Tables, keys, types and the way to the customer; the connector is the demo's, but for what ringup sets itself."""
+    start_project(tmp_path / "my-shop", empty=True)
+    words = ["connectors", "discover", "west", "--database", "mariadb", "--project", str(tmp_path / "my-shop")]
+    done = CliRunner().invoke(app, words, env=west(estate).environ)
+    assert done.exit_code == 1, "there is no block `kafka` yet"
+    models = tmp_path / "my-shop" / "dbt_project" / "models" / "sources"
+    (found,) = yaml.safe_load((models / "west.yml").read_text())["sources"]
+    theirs = {table["name"]: table for table in found["tables"]}
+    (declared,) = [
+        source
+        for source in yaml.safe_load((ROOT / "dbt_project" / "models" / "sources.yml").read_text())["sources"]
+        if source["name"] == "west"
+    ]
+    for table in declared["tables"]:
+        mine = theirs[table["name"]]
+        types = {column["name"]: column["data_type"] for column in mine["columns"]}
+        assert {column["name"]: column["data_type"] for column in table["columns"]}.items() <= types.items()
+        known, proposed = (each["config"]["meta"].get("identity", {}) for each in (table, mine))
+        assert known.get("via") == proposed.get("via")
+        assert [*known.get("identifiers", {}).values()] == [*proposed.get("identifiers", {}).values()]
+        assert mine["config"]["meta"] | {"identity": known} == table["config"]["meta"] | {"identity": known}
+    (source,) = load_sources(tmp_path / "my-shop" / "connectors" / "sources")
+    expected = json.loads((ROOT / "ringup" / "demo" / "west.json").read_text())["config"]
+    named = {"table.include.list": "west.branch,west.coupon_use,west.receipt,west.receipt_item"}
+    assert source.config == {key: expected[key] for key in source.config.keys() - named} | named
+    for key in expected.keys() - source.config:
+        assert configured(source)[key] == expected[key]
 
 
 def test_no_bill_is_lost_or_doubled_when_the_database_is_killed(estate: DemoEstate) -> None:

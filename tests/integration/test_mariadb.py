@@ -1,22 +1,29 @@
-"""A MariaDB database by way of Kafka: server, broker, Connect, Debezium's connector and the mirror are real."""
+"""A MariaDB database by way of Kafka: server, broker, Connect, Debezium's connector and the mirror are real.
+
+Source and tables are declared by `ringup connectors discover`, and nothing that it wrote was changed.
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from typer.testing import CliRunner
 
 from connectors.connect import Connect
-from connectors.drift import desired
 from connectors.kafka_log import KafkaLog
 from connectors.kafka_signals import KafkaSignals
 from connectors.sources import Source, load_sources
+from ringup.cli import app
+from ringup.config import load_config
+from ringup.init import start_project
 from ringup.local_connect import LocalConnect
 from ringup.local_kafka import LocalKafka
 from ringup.local_mariadb import LocalMariaDB
@@ -25,21 +32,35 @@ from tests.fetched import fetch
 from tests.starter import eventually
 from tests.three_formats import Mirrored
 from transforms.mirror import Mirror
-from transforms.project import Column, Table
+from transforms.project import Table, load_project
 from transforms.warehouse import Warehouse
 
 TYPES = {
     "price": ("decimal(12, 2)", "decimal(12,2)", ("12.50", "-9999999999.99"), "{}"),
-    "exact": ("decimal(38, 9)", "varchar", ("12345678901234567890123456789.123456789", "-0.000000001"), "{}"),
+    "exact": ("decimal(38, 9)", "decimal(38,9)", ("12345678901234567890123456789.123456789", "-0.000000001"), "{}"),
+    "endless": ("decimal(65, 3)", "varchar", ("12345678901234567890123456789012345678901234567890.125", "-1"), "{}"),
     "tiny": ("tinyint", "smallint", ("-128", "127"), "{}"),
     "flag": ("tinyint(1)", "boolean", ("1", "0"), "elt({} + 1, 'false', 'true')"),
+    "little": ("tinyint unsigned", "smallint", ("255", "0"), "{}"),
+    "short": ("smallint unsigned", "integer", ("65535", "0"), "{}"),
+    "medium": ("mediumint", "integer", ("-8388608", "8388607"), "{}"),
+    "padded": ("int(5) zerofill", "bigint", ("42", "0"), "{} + 0"),
     "number": ("int unsigned", "bigint", ("4294967295", "0"), "{}"),
     "big": ("bigint unsigned", "ubigint", ("18446744073709551615", "9223372036854775808"), "{}"),
+    "twice": ("int as (tiny * 2) virtual", "integer", ("default", "default"), "{}"),
+    "single": ("float", "real", ("0.1", "-1234.5"), "{}"),
     "double": ("double", "double", ("0.1", "-1234.5678"), "{}"),
     "bits": ("bit(1)", "boolean", ("b'1'", "b'0'"), "elt({} + 1, 'false', 'true')"),
+    "flags": (
+        "bit(10)",
+        "varchar",
+        ("b'1010101010'", "b'11'"),
+        "if({0} is null, {0}, to_base64(char({0} & 255, {0} >> 8)))",
+    ),
     "words": ("text", "varchar", ("'Grüße, \"x\" \\\\ \\n 😀'", "''"), "{}"),
     "code": ("char(5)", "varchar", ("'ab'", "'ÄÖ'"), "{}"),
     "raw": ("blob", "varchar", ("x'00ff10fe'", "''"), "to_base64({})"),
+    "fixed": ("binary(4)", "varchar", ("'ab'", "x'00ff10fe'"), "to_base64({})"),
     "day": ("date", "date", ("'2024-02-29'", "'9999-12-31'"), "{}"),
     "hour": ("time(6)", "time", ("'12:34:56.789012'", "'00:00:00.5'"), "trim(trailing '0' from {})"),
     "local": ("datetime(6)", "timestamp", ("'2024-02-29 12:34:56.123456'", "'1000-01-01 00:00:00.000001'"), "{}"),
@@ -54,8 +75,14 @@ TYPES = {
     "colours": ("set('red', 'green')", "varchar", ("'red,green'", "''"), "{}"),
     "name": ("uuid", "uuid", ("'11111111-2222-3333-4444-555555555555'",) * 2, "{}"),
     "born": ("year", "smallint", ("2024", "1901"), "{}"),
+    "area": (
+        "geometry",
+        "json",
+        ("st_geomfromtext('LINESTRING(0 0, 1 1)')", "st_geomfromtext('LINESTRING(-1.5 2, 0 0)')"),
+        """concat('{{"wkb":"', to_base64(st_aswkb({})), '","srid":null}}')""",
+    ),
 }
-"""Columns: the type in MariaDB, the type that is declared, two values, and the value in the words of the mirror."""
+"""Columns: the type in MariaDB, the type that is found for it, two values, and the value in the words of the mirror."""
 
 
 @dataclass
@@ -108,33 +135,17 @@ def values(which: int) -> str:
     return ", ".join(found[which] for _, _, found, _ in TYPES.values())
 
 
-def source(folder: Path, mariadb: LocalMariaDB) -> Source:
-    """The source as it is loaded from its file."""
-    config = {
-        "connector.class": "io.debezium.connector.mariadb.MariaDbConnector",
-        "topic.prefix": "tills",
-        "database.hostname": mariadb.host,
-        "database.port": str(mariadb.port),
-        "database.user": mariadb.user,
-        "database.password": "${env:PASSWORD}",
-        "database.include.list": "shop",
-    }
-    folder.mkdir()
-    (folder / "tills.json").write_text(json.dumps({"name": "tills", "config": config}))
-    (found,) = load_sources(folder)
-    return found
-
-
-def tables() -> tuple[Table, ...]:
-    """The tables as a project would declare them."""
-    kinds = {"id": "bigint", **{name: declared for name, (_, declared, _, _) in TYPES.items()}}
-    columns = {"things": kinds, "parts": {"id": "bigint", "state": "varchar"}}
-    return tuple(
-        Table(
-            "shop", name, f"tills.shop.{name}", tuple(Column(*c) for c in of.items()), ("id",), None, {}, None, "test"
-        )
-        for name, of in columns.items()
-    )
+def discovered(folder: Path, kafka: Mapping[str, str], environ: Mapping[str, str]) -> tuple[Source, tuple[Table, ...]]:
+    """A project whose source and tables are as `ringup` wrote them, with its connector applied."""
+    start_project(folder, empty=True)
+    with (folder / "ringup.yml").open("a") as file:
+        file.write(f"kafka: {json.dumps(kafka)}\n")
+    for words in (["discover", "tills", "--database", "mariadb"], ["apply"]):
+        done = CliRunner().invoke(app, ["connectors", *words, "--project", str(folder)], env=environ)
+        assert done.exit_code == 0, (done.output, done.exception)
+    config = load_config(folder, {}, channels=False)
+    (source,) = load_sources(config.sources_folder)
+    return source, tuple(load_project(config.dbt_folder, config.state_folder / "dbt").tables)
 
 
 @pytest.fixture(scope="module")
@@ -146,30 +157,43 @@ def shop(tmp_path_factory: pytest.TempPathFactory, kafka_jars: None) -> Iterator
         mariadb = stack.enter_context(LocalMariaDB(home / "mariadb"))
         columns = ", ".join(f"`{name}` {kind}" for name, (kind, _, _, _) in TYPES.items())
         mariadb.execute(
-            "create database shop; use shop; create table parts (id bigint primary key, state varchar(20));"
+            "create database shop; use shop;"
+            "create table parts (id bigint unsigned auto_increment primary key, state varchar(20));"
             f"create table things (id bigint primary key, {columns});"
             f"insert into things values (1, {values(0)}), (2{', null' * len(TYPES)});"
             "insert into parts values (1, 'old')"
         )
         kafka = stack.enter_context(LocalKafka(home / "kafka"))
-        environ = {"PASSWORD": mariadb.password}
+        environ = {
+            "TILLS_HOST": mariadb.host,
+            "TILLS_PORT": str(mariadb.port),
+            "TILLS_USER": mariadb.user,
+            "TILLS_PASSWORD": mariadb.password,
+        }
         worker = stack.enter_context(LocalConnect(home / "connect", kafka.bootstrap, environ, ("debezium-mariadb",)))
-        connect, tills = Connect(worker.url), source(home / "sources", mariadb)
-        wanted = desired(tills, kafka.bootstrap)
-        assert connect.mistakes(tills.name, wanted) == []
-        KafkaSignals({"bootstrap.servers": kafka.bootstrap}).make_topic(tills)
-        connect.put(tills.name, wanted)
-        declared = tables()
+        tills, declared = discovered(home / "my-shop", {"bootstrap": kafka.bootstrap, "connect": worker.url}, environ)
         warehouse = stack.enter_context(closing(Warehouse(home / "live.duckdb")))
         settings = {"bootstrap.servers": kafka.bootstrap, "group.id": "tills"}
         topics = [table.topic for table in declared]
         log = stack.enter_context(closing(KafkaLog(settings, [tills.prefix], topics, 5.0)))
         log.seek({})
         running = Shop(
-            mariadb, kafka, worker, connect, Mirrored(tills, log, declared, warehouse, Mirror(warehouse, declared))
+            mariadb,
+            kafka,
+            worker,
+            Connect(worker.url),
+            Mirrored(tills, log, declared, warehouse, Mirror(warehouse, declared)),
         )
         running.until(lambda: log.bootstrapped)
         yield running
+
+
+def test_every_type_is_found(shop: Shop) -> None:
+    """As the mirror needs it to hold what comes."""
+    (things,) = [table for table in shop.mirrored.tables if table.name == "things"]
+    assert things.key == ("id",)
+    found = {column.name: column.data_type for column in things.columns}
+    assert found == {"id": "BIGINT"} | {name: str(duckdb.sqltype(kind)) for name, (_, kind, _, _) in TYPES.items()}
 
 
 def test_every_type_is_exact(shop: Shop) -> None:

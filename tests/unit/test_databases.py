@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
-from connectors.databases import DATABASES, POSTGRES, Database, database_of
+from connectors.databases import DATABASES, KINDS, POSTGRES, Database, database_of
 from connectors.lacking import columns_lack, names_lack, together
+from ringup.connectors_cli import Kind
 
 
 @pytest.mark.parametrize("kind", DATABASES.values())
@@ -18,6 +21,11 @@ def test_a_kind_is_found_by_its_connector(kind: Database) -> None:
 def test_a_source_that_does_not_say_is_postgresql() -> None:
     """As the sources are that were written before there was a choice."""
     assert database_of({}) is POSTGRES
+
+
+def test_each_kind_can_be_discovered() -> None:
+    """`ringup connectors discover --database` takes the name of each, and no other."""
+    assert get_args(Kind) == tuple(KINDS)
 
 
 def test_all_that_lacks_is_told_at_once() -> None:

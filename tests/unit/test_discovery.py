@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.catalog import CatalogColumn, CatalogTable
-from connectors.databases import POSTGRES
+from connectors.databases import MARIADB, POSTGRES
 from connectors.discovery import chosen, connector_json, sources_yaml
 from connectors.proposals import freshness, identities, names_of
 from connectors.sources import load_sources
@@ -88,6 +88,16 @@ def test_the_connector_is_one_that_ringup_takes(tmp_path: Path) -> None:
     assert source.config["database.hostname"] == "${env:TILL_HOST}"
     assert source.config["database.dbname"] == "${env:TILL_DATABASE}"
     assert source.config["table.include.list"] == "a.b,a.c"
+    assert "schema.include.list" not in source.config
+
+
+def test_a_connector_for_mariadb_names_the_databases_too(tmp_path: Path) -> None:
+    """It would read the definitions of all tables on the server otherwise; and it logs in to no database."""
+    (tmp_path / "till.json").write_text(connector_json("till", MARIADB, ["a.b", "a.c", "d.e"]))
+    (source,) = load_sources(tmp_path)
+    assert source.config["database.include.list"] == "a,d"
+    assert source.config["table.include.list"] == "a.b,a.c,d.e"
+    assert "database.dbname" not in source.config
 
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=12)
