@@ -13,7 +13,7 @@ LOCKED := $(INSTALL) --no-deps --require-hashes
 WORKERS := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-kafka test test-all check bench lock clean
+.PHONY: help demo demo-kafka kafka test test-all check bench lock clean
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 12
@@ -23,6 +23,9 @@ demo: $(VENV)/run.installed  ## Watch the bills of a real supermarket become mes
 
 demo-kafka: $(VENV)/run.installed  ## The same by way of a Kafka broker and Kafka Connect; needs Maven, which fetches them.
 	@$(BIN)/ringup demo --kafka --project .ringup/demo-kafka $(ARGS)
+
+kafka: $(VENV)/run.installed  ## Kafka, Kafka Connect, a schema registry, PostgreSQL and MariaDB until Ctrl-C, for development.
+	@$(BIN)/ringup kafka $(ARGS)
 
 test: check  ## Check the code and run all tests but the slow ones.
 	$(BIN)/pytest $(WORKERS)

@@ -13,10 +13,12 @@ import yaml
 from connectors.catalog import Catalog, CatalogColumn, CatalogTable
 from connectors.databases import Database
 from connectors.proposals import Identities, freshness, names_of
+from ringup.errors import ConfigError
 
 PROFILE = "profile_id"
 """The column that ringup adds."""
 
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 _LOGIN = ("hostname", "port", "user", "password")
 _HEAD = """\
@@ -36,6 +38,15 @@ class Left:
     what: str
     why: str
     mend: str
+
+
+def check_name(name: str) -> None:
+    """Raise ConfigError where a source cannot have this name."""
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} cannot be a source's name",
+            mend="Write small letters, digits and _, a letter first: the name is the schema of its tables in SQL.",
+        )
 
 
 def variable(name: str, setting: str) -> str:

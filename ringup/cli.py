@@ -1,4 +1,4 @@
-"""The command line: `ringup demo | init | run | status | profile | prove | schema | version`."""
+"""The command line: `ringup demo | kafka | init | run | status | profile | prove | schema | version`."""
 
 from __future__ import annotations
 
@@ -65,6 +65,34 @@ def demo(
     options = DemoOptions(project, bills, past, speed, json=as_json, fresh=fresh, kafka=kafka)
     if not run_demo(options).ok:
         raise typer.Exit(DIFFERS)
+
+
+@app.command(
+    epilog="`ringup kafka` · with a database shop in PostgreSQL, as `ringup init` has it\n\n"
+    "`ringup kafka --postgres pos --postgres crm --mariadb west` · what the reference project has\n\n"
+    "`ringup kafka --json` · one JSON object, once all is there"
+)
+def kafka(
+    postgres: Annotated[
+        list[str], typer.Option("--postgres", help="A source with a database in PostgreSQL; may be repeated.")
+    ] = ["shop"],  # noqa: B006 - typer copies it
+    mariadb: Annotated[
+        list[str], typer.Option("--mariadb", help="A source with a database in MariaDB; may be repeated.")
+    ] = ["tills"],  # noqa: B006
+    folder: Annotated[Path, typer.Option("--folder", help="Where all of it lives, and is kept.")] = Path(
+        ".ringup/kafka"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Start Kafka, Kafka Connect, a schema registry, PostgreSQL and MariaDB, for development, until Ctrl-C.
+
+    Maven fetches each part once. All listen on the loopback interface only. Says where they are, the block for
+    ringup.yml and the variables that sources refer to. The next start carries on with what is there, at the same
+    addresses where they are still free.
+    """
+    from ringup.hosting import host
+
+    host(folder, postgres, mariadb, as_json=as_json)
 
 
 @app.command(epilog="`ringup init my-shop`\n\n`ringup init --empty my-shop` · for `ringup connectors discover` to fill")

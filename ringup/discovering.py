@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from connectors.catalog import Catalog, CatalogTable, Needs
 from connectors.databases import KINDS, POSTGRES, Database, database_of
-from connectors.discovery import Left, chosen, connector, connector_json, sources_yaml
+from connectors.discovery import Left, check_name, chosen, connector, connector_json, sources_yaml
 from connectors.included import includes
 from connectors.lacking import together
 from connectors.proposals import Identities, identities, names_of
@@ -21,8 +20,6 @@ from ringup.checked import ConfigFile, nearest
 from ringup.config import Config, load_config
 from ringup.errors import ConfigError, SourceError
 from transforms.dbt.tables import is_taken
-
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +54,7 @@ def discover(project: Path, name: str, tables: Sequence[str], kind: str | None =
     for a database that cannot be asked.
     """
     config = load_config(project, os.environ, channels=False)
-    if not _NAME.fullmatch(name):
-        raise ConfigError(
-            f"{name!r} cannot be a source's name",
-            mend="Write small letters, digits and _, a letter first: the name is the schema of its tables in SQL.",
-        )
+    check_name(name)
     described = _described(config, name)
     database = _kind(described, kind)
     source = described or _fresh(config, name, database, [])

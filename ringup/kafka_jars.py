@@ -25,19 +25,32 @@ def kafka_jars(module: str) -> Path:
 
     It is the only one in its parent. Raises CaptureError when Maven is missing or cannot fetch it.
     """
-    pom = _POMS / module / "pom.xml"
-    digest = sha256(b"\0".join(file.read_bytes() for file in (_POMS / "pom.xml", pom))).hexdigest()[:12]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ringup"
-    folder = cache / f"kafka-{module}-{digest}"
+    folder = _folder(module)
     if not folder.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with _one_at_a_time(cache / "fetching"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _one_at_a_time(folder.parent / "fetching"):
             if not folder.exists():  # nobody else was faster
-                _fetch(module, pom, folder)
+                _fetch(module, folder)
     return folder / module
 
 
-def _fetch(module: str, pom: Path, folder: Path) -> None:
+def is_fetched(module: str) -> bool:
+    """Whether a module is there already."""
+    return _folder(module).exists()
+
+
+def _pom(module: str) -> Path:
+    return _POMS / module / "pom.xml"
+
+
+def _folder(module: str) -> Path:
+    """It has the name of what is in it, so that other versions are fetched anew."""
+    digest = sha256(b"\0".join(file.read_bytes() for file in (_POMS / "pom.xml", _pom(module)))).hexdigest()[:12]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ringup"
+    return cache / f"kafka-{module}-{digest}"
+
+
+def _fetch(module: str, folder: Path) -> None:
     """All or nothing."""
     maven = shutil.which("mvn")
     if maven is None:
@@ -46,7 +59,7 @@ def _fetch(module: str, pom: Path, folder: Path) -> None:
             mend="install Maven (3.8 or later) with a JDK, and start again",
         )
     with tempfile.TemporaryDirectory(dir=folder.parent) as fresh:
-        command = [maven, "--quiet", "--batch-mode", "--file", str(pom), f"-Dinto={fresh}"]
+        command = [maven, "--quiet", "--batch-mode", "--file", str(_pom(module)), f"-Dinto={fresh}"]
         done = subprocess.run(
             [*command, "generate-resources"],
             stdout=subprocess.PIPE,

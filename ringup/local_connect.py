@@ -43,11 +43,16 @@ class LocalConnect(LocalService):
     """
 
     def __init__(
-        self, folder: Path, bootstrap: str, environ: Mapping[str, str], plugins: Sequence[str] = ("debezium-postgres",)
+        self,
+        folder: Path,
+        bootstrap: str,
+        environ: Mapping[str, str],
+        plugins: Sequence[str] = ("debezium-postgres",),
+        port: int | None = None,
     ) -> None:
         self.folder, self._bootstrap, self._environ = folder.absolute(), bootstrap, dict(environ)
         self._plugins = tuple(plugins)
-        self._port = free_port()
+        self._port = port or free_port()
         self._server = LocalServer("Kafka Connect worker", self.folder / "connect.log")
 
     @property

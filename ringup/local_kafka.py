@@ -41,10 +41,16 @@ class LocalKafka(LocalService):
     of `listener.name.ssl.` and so on are theirs.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None, protocols: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        protocols: Sequence[str] = (),
+        port: int | None = None,
+    ) -> None:
         self.folder = folder.absolute()
         self._settings = dict(settings or {})
-        self._port, self._controller = free_port(), free_port()
+        self._port, self._controller = port or free_port(), free_port()
         self._ports = {"PLAINTEXT": self._port, **{protocol: free_port() for protocol in protocols}}
         self._server = LocalServer("Kafka broker", self.folder / "broker.log")
 
@@ -62,7 +68,7 @@ class LocalKafka(LocalService):
         file = self.folder / "server.properties"
         self.folder.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(f"{name}={value}\n" for name, value in self._properties().items()), encoding="utf-8")
-        if not self._data.exists():
+        if not (self._data / "meta.properties").exists():  # which is written last
             cluster = self._tool("random-uuid").strip().splitlines()[-1]
             self._tool("format", "--cluster-id", cluster, "--config", str(file))
         self._server.start(java("broker", "kafka.Kafka", str(file)), lambda: listens(self._port))

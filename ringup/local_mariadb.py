@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
+from connectors.discovery import variable
 from ringup.errors import SourceError
 from ringup.kafka_jars import kafka_jars
 from ringup.local_server import HOST, LocalServer, LocalService, free_port
@@ -18,6 +19,7 @@ from ringup.local_server import HOST, LocalServer, LocalService, free_port
 _SETTINGS: Mapping[str, str] = {
     "bind-address": HOST,
     "skip-name-resolve": "1",
+    "skip-ssl": "1",  # or it makes itself a certificate at each start, for many seconds
     "server-id": "1",
     "log-bin": "binlog",
     "binlog-format": "ROW",
@@ -69,6 +71,11 @@ class LocalMariaDB(LocalService):
         self._server.start([str(base / "bin" / "mariadbd"), "--no-defaults", *_as_root(), *words], self._answers)
         return self
 
+    def environ(self, source: str) -> dict[str, str]:
+        """The variables of the login of a source."""
+        login = {"hostname": self.host, "port": self.port, "user": self.user, "password": self.password}
+        return {variable(source, setting): str(value) for setting, value in login.items()}
+
     def execute(self, statements: str, database: str = "") -> str:
         """Run SQL as `user` and return what its queries say: a line for a row, tabs between its values.
 
@@ -92,7 +99,7 @@ class LocalMariaDB(LocalService):
         return self._client("select 1").returncode == 0
 
     def _client(self, statements: str, database: str = "") -> subprocess.CompletedProcess[str]:
-        options = [f"--host={self.host}", f"--port={self.port}", "--protocol=tcp", f"--user={self.user}"]
+        options = [f"--host={self.host}", f"--port={self.port}", "--protocol=tcp", "--skip-ssl", f"--user={self.user}"]
         command = [str(_binaries() / "bin" / "mariadb"), "--no-defaults", *options]
         return subprocess.run(
             [*command, "--default-character-set=utf8mb4", "--batch", "--skip-column-names", database],

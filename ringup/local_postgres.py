@@ -8,7 +8,6 @@ import pwd
 import secrets
 import shlex
 import shutil
-import socket
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,8 +17,9 @@ import psutil
 import psycopg
 from psycopg import sql
 
+from connectors.discovery import variable
 from ringup.errors import SourceError
-from ringup.local_server import HOST, Guard, free_port, kill_family
+from ringup.local_server import HOST, Guard, free_port, is_free, kill_family
 from ringup.started import Started
 
 _SETTINGS: Mapping[str, str] = {
@@ -61,6 +61,20 @@ class LocalPostgres(Started):
         """The password of `user`, made up when the folder was filled."""
         return self._password_file.read_text()
 
+    @property
+    def pid(self) -> int | None:
+        """The process, while it runs."""
+        try:
+            pid = int((self._data / "postmaster.pid").read_text().split("\n", 1)[0])
+        except (FileNotFoundError, ValueError):
+            return None
+        return pid if psutil.pid_exists(pid) else None
+
+    def environ(self, source: str) -> dict[str, str]:
+        """The variables of the login of a source, whose database has its name."""
+        login = {"hostname": HOST, "port": self.port, "user": self.user, "password": self.password, "dbname": source}
+        return {variable(source, setting): str(value) for setting, value in login.items()}
+
     def dsn(self, database: str = "postgres") -> str:
         """The connection string of one database."""
         return f"postgresql://{self.user}:{self.password}@{HOST}:{self.port}/{database}"
@@ -91,8 +105,8 @@ class LocalPostgres(Started):
 
     def kill(self) -> None:
         """Kill the server and all its children at once, as a crash would."""
-        postmaster = psutil.Process(int((self._data / "postmaster.pid").read_text().split("\n", 1)[0]))
-        kill_family(postmaster)
+        if (pid := self.pid) is not None:
+            kill_family(psutil.Process(pid))
 
     def create_database(self, name: str) -> None:
         """Create a database unless it is there."""
@@ -174,15 +188,11 @@ def _give_away(*paths: Path) -> None:
 
 
 def _refuse_taken(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise SourceError(
-                f"port {port} is taken by another program",
-                mend="name another port, or none: then a free one is chosen",
-            ) from error
+    if not is_free(port):
+        raise SourceError(
+            f"port {port} is taken by another program",
+            mend="name another port, or none: then a free one is chosen",
+        )
 
 
 def _last_line(file: Path) -> str:

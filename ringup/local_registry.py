@@ -20,9 +20,9 @@ class LocalRegistry(LocalService):
     Later starts carry on with what is there, on the same port. It stops when the process that started it ends.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, port: int | None = None) -> None:
         self.folder = folder.absolute()
-        self._port, self._management = free_port(), free_port()
+        self._port, self._management = port or free_port(), free_port()
         self._server = LocalServer("schema registry", self.folder / "registry.log")
 
     @property

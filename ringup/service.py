@@ -34,8 +34,8 @@ class Ownership:
         ...
     """
 
-    def __init__(self, state: Path) -> None:
-        self._path = state / "owner.pid"
+    def __init__(self, state: Path, mend: str = "Ask it: ringup status. Or stop it first: kill {pid}") -> None:
+        self._path, self._mend = state / "owner.pid", mend
         self._file = -1
 
     def __enter__(self) -> Self:
@@ -50,7 +50,7 @@ class Ownership:
             raise OwnedError(
                 f"process {pid} has this project already",
                 where=str(self._path.parent),
-                mend=f"Ask it: ringup status. Or stop it first: kill {pid}",
+                mend=self._mend.format(pid=pid),
             ) from None
         # Of one length, and never truncated, so that whoever reads it meanwhile reads a whole number.
         os.pwrite(file, f"{os.getpid():<19}\n".encode(), 0)

@@ -152,13 +152,7 @@ def eventually(true: Callable[[], Any]) -> Any:
 
 def database_of(postgres: LocalPostgres) -> dict[str, str]:
     """The variables that name the database `shop`."""
-    return {
-        "SHOP_HOST": "127.0.0.1",
-        "SHOP_PORT": str(postgres.port),
-        "SHOP_USER": postgres.user,
-        "SHOP_PASSWORD": postgres.password,
-        "SHOP_DATABASE": "shop",
-    }
+    return postgres.environ("shop")
 
 
 @contextmanager

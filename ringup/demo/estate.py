@@ -9,7 +9,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import psycopg
 
@@ -106,17 +105,9 @@ class DemoEstate(Started):
     @property
     def environ(self) -> dict[str, str]:
         """The variables that the connectors refer to."""
-        settings: dict[str, str] = {} if self.mariadb is None else self.mariadb.environ
+        settings: dict[str, str] = {} if self.mariadb is None else self.mariadb.environ("west")
         for database in self._databases:
-            address = urlsplit(self.dsn(database))
-            for name, value in (
-                ("HOST", address.hostname),
-                ("PORT", address.port),
-                ("USER", address.username),
-                ("PASSWORD", address.password),
-                ("DATABASE", database),
-            ):
-                settings[f"{database.upper()}_{name}"] = str(value)
+            settings |= self.postgres.environ(database)
         return settings
 
     def load(self, progress: Progress = lambda table, done, total: None) -> Past:

@@ -28,16 +28,6 @@ class WestMariaDB(LocalMariaDB):
             autocommit=False,
         )
 
-    @property
-    def environ(self) -> dict[str, str]:
-        """The variables that its connector refers to."""
-        return {
-            "WEST_HOST": self.host,
-            "WEST_PORT": str(self.port),
-            "WEST_USER": self.user,
-            "WEST_PASSWORD": self.password,
-        }
-
     def followed(self) -> bool:
         """Whether its changes are being read at this moment."""
         return "Binlog Dump" in self.execute("select command from information_schema.processlist")

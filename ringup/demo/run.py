@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import queue
 import shutil
-import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from ringup.demo.cluster import DemoKafka
@@ -27,6 +24,7 @@ from ringup.demo.replay import Replay
 from ringup.demo.result import DemoResult, TillResult
 from ringup.demo.show import Show
 from ringup.reference import reference_folder
+from ringup.stopping import stopped_by_signals
 
 BILL_MESSAGE = "points_at_the_till"
 """The activation that has one message for each bill."""
@@ -53,7 +51,7 @@ def run_demo(options: DemoOptions) -> DemoResult:
     """Run the demo and print it. Ctrl-C ends the replay and then all else in order; a second one ends at once."""
     show = Show(machine=options.json)
     with ExitStack() as stack:
-        stop = stack.enter_context(_stopped_by_signals())
+        stop = stack.enter_context(stopped_by_signals())
         folder = stack.enter_context(owned_folder(options.folder.absolute(), fresh=options.fresh))
         estate = stack.enter_context(DemoEstate(folder, options.past_days, mariadb=options.kafka))
         _load(estate, show)
@@ -229,21 +227,3 @@ class _Demo:
             restarts=self._run.restarts,
             somebody=self._last.profile_id if self._last else None,
         )
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets; the second one interrupts."""
-    stop = threading.Event()
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -66,7 +66,7 @@ def test_what_is_found_in_the_western_tills_is_what_the_project_declares(estate:
     """Tables, keys, types and the way to the customer; the connector is the demo's, but for what ringup sets itself."""
     start_project(tmp_path / "my-shop", empty=True)
     words = ["connectors", "discover", "west", "--database", "mariadb", "--project", str(tmp_path / "my-shop")]
-    done = CliRunner().invoke(app, words, env=west(estate).environ)
+    done = CliRunner().invoke(app, words, env=west(estate).environ("west"))
     assert done.exit_code == 1, "there is no block `kafka` yet"
     models = tmp_path / "my-shop" / "dbt_project" / "models" / "sources"
     (found,) = yaml.safe_load((models / "west.yml").read_text())["sources"]
