@@ -24,7 +24,7 @@ demo: $(VENV)/run.installed  ## Watch the bills of a real supermarket become mes
 demo-kafka: $(VENV)/run.installed  ## The same by way of a Kafka broker and Kafka Connect; needs Maven, which fetches them.
 	@$(BIN)/ringup demo --kafka --project .ringup/demo-kafka $(ARGS)
 
-kafka: $(VENV)/run.installed  ## Kafka, Kafka Connect, a schema registry, PostgreSQL and MariaDB until Ctrl-C, for development.
+kafka: $(VENV)/run.installed  ## Kafka, Kafka Connect, a schema registry, PostgreSQL and MariaDB, for development, until Ctrl-C; needs Maven.
 	@$(BIN)/ringup kafka $(ARGS)
 
 test: check  ## Check the code and run all tests but the slow ones.
@@ -52,7 +52,7 @@ define COMPILE
 		$(2) --output-file=$(1) pyproject.toml
 endef
 
-clean:  ## Remove what was made here: .venv, caches, and the demo's state.
+clean:  ## Remove what was made here: .venv, caches, and what the demo and kafka keep.
 	rm -rf $(VENV) .ringup .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 
 $(VENV)/run.installed: requirements.lock pyproject.toml
