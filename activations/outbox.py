@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from activations.seen import DIGITS, Seen
 from activations.types import Decision, Delivery, Receipt
-from transforms.warehouse import Inbox
+from transforms.inbox import Inbox
 
 INSTANT = pa.timestamp("us", tz="UTC")
 DECISIONS = pa.schema(

@@ -148,7 +148,7 @@ def measure(kafka: LocalKafka, registry: LocalRegistry, source: str, count: int,
     mirror.complete = True
     settings = {"bootstrap.servers": kafka.bootstrap, "group.id": f"bench-{source}"}
     reader = Registry(registry.url, {})
-    with closing(KafkaLog(settings, [source], [table.topic], bootstrapped=True, registry=reader)) as log:
+    with closing(KafkaLog(settings, [source], [table.topic], name="bench", bootstrapped=True, registry=reader)) as log:
         log.seek({})
         taken, began = 0, time.perf_counter()
         while taken < count:
@@ -156,7 +156,7 @@ def measure(kafka: LocalKafka, registry: LocalRegistry, source: str, count: int,
                 continue
             with warehouse.transaction():
                 applied = mirror.apply(batch)
-                warehouse.commit_positions(batch.positions, batch.records.num_rows)
+                warehouse.commit_positions(batch)
             assert applied.quarantined == 0
             taken += applied.rows
         seconds = time.perf_counter() - began

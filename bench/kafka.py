@@ -68,11 +68,11 @@ def main() -> None:
         topics = [table.topic for table in engine.project.tables]
         settings = {"bootstrap.servers": broker.bootstrap, "group.id": "bench"}
         write_topics(broker.bootstrap, [*records("snapshot", options.profiles), notices()])
-        with closing(KafkaLog(settings, SOURCES, topics)) as log:
+        with closing(KafkaLog(settings, SOURCES, topics, name="bench")) as log:
             log.seek({})
             measured = bootstrap(log, engine)
         write_topics(broker.bootstrap, map(with_ends, records("changes", options.profiles, options.changes)))
-        prepared = KafkaLog(settings, SOURCES, topics, bootstrapped=True)
+        prepared = KafkaLog(settings, SOURCES, topics, name="bench", bootstrapped=True)
         with closing(ReadAhead(prepared, engine.mirror.decoder.ahead)) as log:
             log.seek(engine.warehouse.positions())
             process = psutil.Process(broker.pid)

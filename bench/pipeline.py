@@ -112,7 +112,7 @@ def follow(log: Log, engine: Engine) -> dict[str, object]:
                 decided = plan(candidates, engine.project.activations, snapshot=False, now=datetime.now(UTC))
             with spent.on("outbox"):
                 messages += len(engine.outbox.append(*decided))
-                engine.warehouse.commit_positions(batch.positions, batch.records.num_rows)
+                engine.warehouse.commit_positions(batch)
             spent.seconds["commit"] -= time.perf_counter() - inner
         log.acknowledge(batch.positions)
         taken, batches, wall = taken + batch.records.num_rows, batches + 1, time.perf_counter() - began

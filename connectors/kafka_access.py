@@ -87,15 +87,27 @@ def _check_topics(admin: AdminClient, settings: Settings, topics: Collection[str
         )
 
 
-def _check_group(admin: AdminClient, settings: Settings) -> None:
-    group, until = str(settings["group.id"]), time.monotonic() + _RIGHTS
+def admin_of(settings: Settings) -> AdminClient:
+    """A client for questions; what it would say of brokers that are away, the reader says."""
+    given: dict[str, Any] = {**settings, "logger": log, "log_level": 2}
+    return AdminClient(given)
+
+
+def group_of(admin: AdminClient, group: str, patience: float) -> Any:
+    """What the cluster says of a consumer group within `patience` seconds: a description, an error, or None."""
+    until = time.monotonic() + patience
     while True:
-        asked = admin.describe_consumer_groups([group], include_authorized_operations=True, request_timeout=_RIGHTS)
+        asked = admin.describe_consumer_groups([group], include_authorized_operations=True, request_timeout=patience)
         [(_, said)] = _said(asked)
         # The first to ask for a group makes the brokers look for who keeps it.
         if not isinstance(said, KafkaError) or not said.retriable() or time.monotonic() > until:
-            break
+            return said
         time.sleep(_AGAIN)
+
+
+def _check_group(admin: AdminClient, settings: Settings) -> None:
+    group = str(settings["group.id"])
+    said = group_of(admin, group, _RIGHTS)
     if _is_closed(said, KafkaError.GROUP_AUTHORIZATION_FAILED):
         raise LogError(
             f"{principal(settings)} may not commit to the group {group}",

@@ -150,12 +150,6 @@ class KafkaClient:
             self._reached(messages[-1], (messages[-1].offset() or 0) + 1)
         return places
 
-    def commit(self, positions: Positions) -> None:
-        """Tell the consumer group how far it is; nobody waits for it."""
-        places = [TopicPartition(topic, number, offset + 1) for (topic, number), offset in positions.items()]
-        if places:
-            self._consumer.commit(offsets=places, asynchronous=True)
-
     def lag(self) -> int:
         """Records that are in the topics and were not read, as far as is known."""
         behind = 0

@@ -1,13 +1,16 @@
-"""What is told in one topic of Kafka, and holds once others were read as far as they went by then."""
+"""What is told in one topic of Kafka, and holds once others were read as far as they went by then: snapshots' ends."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+
+import orjson
 
 from connectors.kafka_client import KafkaClient
 from connectors.kafka_errors import Unanswered
 from connectors.log import Partition
+from connectors.snapshots import Scans, ends_the_first
 
 log = logging.getLogger("ringup.kafka")
 
@@ -44,3 +47,42 @@ class Goals:
             if self._client.reached(ends):
                 self.reached.add(name)
                 del self._ends[name]
+
+
+class SnapshotGoals:
+    """Which snapshots were read to their end, by what connectors notify, read from the beginning.
+
+    `tables` are the topics of each source's tables; `complete` says whether the first snapshots were read before.
+    """
+
+    def __init__(self, client: KafkaClient, tables: Mapping[str, Collection[str]], *, complete: bool) -> None:
+        self._client, self._tables = client, tables
+        self.complete = complete
+        """Whether the first snapshot of every source was read."""
+        self.begin({})
+
+    @property
+    def anew(self) -> Collection[str]:
+        """The topics of the tables that a snapshot was read of to its end since `begin`."""
+        return self._anew.reached
+
+    def begin(self, known: Mapping[Partition, int]) -> None:
+        """Start over. Up to the offsets `known` notifications are of the time before."""
+        self._known, self._scans = known, Scans()
+        self._first, self._anew = Goals(self._client), Goals(self._client)
+
+    def note(self, source: str, place: Partition, offset: int, notice: bytes) -> None:
+        """Take in a notification. Raises ValueError, KeyError or TypeError for what is none."""
+        words = orjson.loads(notice)
+        if ends_the_first(words):
+            self._first.announce(source, self._tables[source])
+        if offset >= self._known.get(place, 0):
+            for topic in self._scans.note(source, words).intersection(self._tables[source]):
+                self._anew.announce(topic, {topic})
+
+    def look(self) -> None:
+        """Snapshots are in when all that was there at their end was read."""
+        if not self.complete:
+            self._first.look()
+            self.complete = self._first.reached >= self._tables.keys()
+        self._anew.look()

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import orjson
 import pyarrow as pa
 from confluent_kafka import Message
 
@@ -17,9 +16,11 @@ from connectors.assembly import Assembly
 from connectors.formats import Formats
 from connectors.kafka_client import KafkaClient
 from connectors.kafka_errors import Unanswered
-from connectors.kafka_goals import Goals
+from connectors.kafka_goals import SnapshotGoals
+from connectors.kafka_seat import Seat
+from connectors.kafka_topic_ids import TopicIds
 from connectors.log import RECORDS, Batch, Partition, Positions
-from connectors.snapshots import Scans, apart, ends_the_first
+from connectors.snapshots import apart
 from connectors.topics import DATA, NOTIFICATION, TRANSACTION, kind_of, own_topics, source_of
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ log = logging.getLogger("ringup.kafka")
 
 _LOOK = 10.0
 _LOOK_SOON = 0.25
+_ANSWER = 1.0
+_START = 60.0
 _COMMIT_EVERY = 1.0
 _WARN_EVERY = 10.0
 _NONE: pa.Table = RECORDS.empty_table()
@@ -39,7 +42,9 @@ class KafkaLog:
 
     `tables` are the topics of the tables that are wanted, `expected` the topic prefixes of the sources whose first
     snapshots must be complete before anything may fire; `bootstrapped` says that they were already. `settings` are
-    those of librdkafka, among them `bootstrap.servers` and `group.id`. Avro is read where there is a `registry`.
+    those of librdkafka, among them `bootstrap.servers` and `group.id`, and `name` tells this reader from others of the
+    group, which has one at a time. `topics` are the ids of those that the positions are of, as batches brought them.
+    Avro is read where there is a `registry`.
     """
 
     def __init__(
@@ -49,53 +54,60 @@ class KafkaLog:
         tables: Collection[str],
         transaction_wait: float = 1.0,
         *,
+        name: str,
         bootstrapped: bool = False,
+        topics: Mapping[str, str] | None = None,
         registry: Registry | None = None,
     ) -> None:
-        self._expected = frozenset(expected)
         own = {topic for source in expected for topic in own_topics(source)}
         self._client = KafkaClient(settings, own.union(tables), own)
+        self._seat, self._ids = Seat(settings, name), TopicIds(settings, topics or {})
         self._registry, self._formats = registry, Formats(registry)
         self._unread: Mapping[Partition, Sequence[Message]] = {}
         self._warned = -math.inf
         self._wait = transaction_wait
         self._sources = {topic: source_of(topic, expected) for topic in own.union(tables)}
         self._kinds = {topic: kind_of(topic, source) for topic, source in self._sources.items()}
-        self._tables = {topic for topic in tables if topic not in own}
-        self._complete = bootstrapped
+        self._tables = {
+            prefix: [topic for topic in tables if topic not in own and self._sources[topic] == prefix]
+            for prefix in expected
+        }
+        self._snapshots = SnapshotGoals(self._client, self._tables, complete=bootstrapped)
         self._looked = self._committed = time.monotonic()
         self._ready = deque[Batch]()
         self._taken = dict[Partition, int]()
         self._done: Positions = {}
         self._upto: dict[Partition, int] | None = None
-        self._follow_snapshots()
         self._assemblies = self._fresh()
 
     @property
     def bootstrapped(self) -> bool:
         """Whether everything up to the end of the first snapshots was read."""
-        return self._complete and not self._ready
+        return self._snapshots.complete and not self._ready
 
     @property
     def read_anew(self) -> Collection[str]:
         """The topics of the tables that a snapshot was read of to its end since `seek`; see `Log`."""
-        return frozenset(self._read_anew.reached) if not self._ready else frozenset()
+        return frozenset(self._snapshots.anew) if not self._ready else frozenset()
 
     def seek(self, positions: Positions) -> None:
-        """Continue after `positions`; see `Log`."""
+        """Continue after `positions`; see `Log`. Raises LogError, too, when another ringup reads for the group."""
         self._taken, self._done, self._assemblies = dict(positions), positions, self._fresh()
         self._upto, self._unread = None, {}
         self._ready.clear()
-        self._follow_snapshots()
         # Notifications are few: always read from their beginning. A table that is not declared any more is left alone.
         wanted = {topic for topic, kind in self._kinds.items() if kind != NOTIFICATION}
         self._client.seek({place: offset for place, offset in positions.items() if place[0] in wanted})
         notices = [place for place in self._client.assigned if self._kinds[place[0]] == NOTIFICATION]
-        self._known = self._client.ends(notices, patience=None)
+        self._snapshots.begin(self._client.ends(notices, patience=None))
+        self._ids.begin({topic for topic, _ in positions})
+        self._ids.check(self._topics(), _START)
+        self._seat.take(self._topics(), _START)
 
     def read(self, limit: int, wait: float) -> Batch | None:
         """Take about `limit` further records; see `Log`."""
         until = time.monotonic() + wait
+        self._seat.check()
         while not self._ready:
             self._look()
             rest = max(0.0, min(until - time.monotonic(), _LOOK_SOON))
@@ -116,7 +128,7 @@ class KafkaLog:
         self._done = positions
         if time.monotonic() - self._committed >= _COMMIT_EVERY:
             self._committed = time.monotonic()
-            self._client.commit(positions)
+            self._seat.commit(positions)
 
     def lag(self) -> int:
         """How many records lie behind the last one read."""
@@ -128,37 +140,36 @@ class KafkaLog:
         return self._client.cluster()
 
     def close(self) -> None:
-        """Leave the cluster, and tell the group where this ended."""
-        self._client.commit(self._done)
+        """Tell the group where this ended, and leave it and the cluster."""
+        self._seat.commit(self._done)
+        self._seat.leave()
         self._client.close()
         if self._registry is not None:
             self._registry.close()
 
-    def _follow_snapshots(self) -> None:
-        """Start over with what notifications say."""
-        self._known = dict[Partition, int]()  # where those end that were there at `seek`
-        self._scans = Scans()
-        self._first_read, self._read_anew = Goals(self._client), Goals(self._client)
-
     def _fresh(self) -> dict[str, Assembly]:
         return {
-            source: Assembly(
-                {topic.removeprefix(f"{source}."): topic for topic in self._tables if self._sources[topic] == source},
-                self._wait,
-            )
-            for source in self._expected
+            source: Assembly({topic.removeprefix(f"{source}."): topic for topic in topics}, self._wait)
+            for source, topics in self._tables.items()
         }
 
     def _look(self) -> None:
         """Find topics and partitions that are new: soon, while a transaction waits or a topic is missing."""
-        missing = self._kinds.keys() - {topic for topic, _ in self._client.assigned}
+        missing = self._kinds.keys() - self._topics()
         waiting = any(
             assembly.waits_for(missing) or (assembly.held.num_rows and f"{source}.transaction" in missing)
             for source, assembly in self._assemblies.items()
         )
-        if time.monotonic() - self._looked >= (_LOOK_SOON if waiting or (missing and not self._complete) else _LOOK):
+        soon = waiting or (missing and not self._snapshots.complete)
+        if time.monotonic() - self._looked >= (_LOOK_SOON if soon else _LOOK):
             self._looked = time.monotonic()
             self._client.find()
+            self._seat.follow(self._topics())
+            self._ids.check(self._topics(), _ANSWER)
+
+    def _topics(self) -> set[str]:
+        """The topics that are read."""
+        return {topic for topic, _ in self._client.assigned}
 
     def _take_in(self, came: Mapping[Partition, Sequence[Message]]) -> None:
         """Sort records by what they are, and make batches of what is whole. Raises Unanswered, and has done nothing."""
@@ -174,7 +185,7 @@ class KafkaLog:
         if came:
             given = [a.add(pa.concat_tables([_NONE, *arrived[source]])) for source, a in self._assemblies.items()]
             self._give(pa.concat_tables(given))
-        self._look_at_goals()
+        self._snapshots.look()
 
     def _take_word(self, place: Partition, offset: int, value: bytes) -> None:
         """Take in what a connector says of its transactions and snapshots."""
@@ -183,7 +194,7 @@ class KafkaLog:
             if self._kinds[place[0]] == TRANSACTION:
                 self._assemblies[source].mark(place, offset, value)
             else:
-                self._note(source, place, offset, value)
+                self._snapshots.note(source, place, offset, value)
         except (ValueError, KeyError, TypeError):
             log.warning("%s[%d] has at offset %d what cannot be read; it is passed over", *place, offset)
 
@@ -226,7 +237,7 @@ class KafkaLog:
         """Make batches of changes: what a snapshot read apart from what just happened."""
         if not changes.num_rows and not torn:
             return
-        parts = apart(changes) if self._complete else [(changes, True)] * bool(changes.num_rows)
+        parts = apart(changes) if self._snapshots.complete else [(changes, True)] * bool(changes.num_rows)
         before = dict(self._taken)
         last = changes.group_by(["topic", "partition"]).aggregate([("offset", "max")])
         for topic, number, offset in zip(
@@ -238,20 +249,4 @@ class KafkaLog:
         for number, (part, snapshot) in enumerate(parts, start=1):
             # Both parts are of the same partitions: only the last one has brought them to their end.
             positions = dict(self._taken) if number == len(parts) else before
-            self._ready.append(Batch(part, positions, snapshot, torn if number == 1 else 0))
-
-    def _note(self, source: str, place: Partition, offset: int, notice: bytes) -> None:
-        words = orjson.loads(notice)
-        if ends_the_first(words):
-            mine = {topic for topic in self._tables if self._sources[topic] == source}
-            self._first_read.announce(source, mine)
-        if offset >= self._known.get(place, 0):
-            for topic in self._scans.note(source, words) & self._tables:
-                self._read_anew.announce(topic, {topic})
-
-    def _look_at_goals(self) -> None:
-        """Snapshots are in when all that was there at their end was read."""
-        if not self._complete:
-            self._first_read.look()
-            self._complete = self._first_read.reached >= self._expected
-        self._read_anew.look()
+            self._ready.append(Batch(part, positions, snapshot, torn if number == 1 else 0, self._ids.known))

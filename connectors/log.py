@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 import pyarrow as pa
@@ -33,14 +33,16 @@ class Batch:
     `records` has the columns of `RECORDS`, per source in the order of the log. No source transaction is cut in
     two, unless its end did not come within the bounded wait (`torn` counts those). `snapshot` is true when
     the changes are rows of a snapshot rather than things that just happened, so that nothing may fire from them;
-    no batch mixes the two. `decoded` is what was made of the records already, by topic: a large batch is decoded while
-    the one before is computed.
+    no batch mixes the two. `topics` are the ids that topics have beside their names, as far as they have any; they are
+    noted with the positions, which mean nothing in another topic of that name. `decoded` is what was made of the
+    records already, by topic: a large batch is decoded while the one before is computed.
     """
 
     records: pa.Table
     positions: Positions
     snapshot: bool
     torn: int = 0
+    topics: Mapping[str, str] = field(default_factory=dict)
     decoded: Mapping[str, pa.Table] | None = None
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import socket
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
+from uuid import uuid4
 
 from connectors.board import SourceState
 from connectors.capture import Capture
@@ -92,7 +96,8 @@ def open_log(
     ready = warehouse.fact("ready") == "yes"
     settings, topics = client_settings(config.kafka, config.project), [table.topic for table in tables]
     check_access(settings, {*topics, *(topic for prefix in prefixes for topic in own_topics(prefix))})
-    log = KafkaLog(settings, prefixes, topics, wait, bootstrapped=ready, registry=registry)
+    name, known = reader_of(config, warehouse), warehouse.topics()
+    log = KafkaLog(settings, prefixes, topics, wait, name=name, bootstrapped=ready, topics=known, registry=registry)
     _note(warehouse, config, f"the Kafka cluster {log.cluster()}")
     return ReadAhead(log, prepare)
 
@@ -121,6 +126,20 @@ def left_over(config: Config, sources: Sequence[Source], tables: Sequence[Table]
         return None
     finally:
         client.close()
+
+
+def reader_of(config: Config, warehouse: Warehouse) -> str:
+    """What tells this ringup from any other: the host, its state folder and the state in it.
+
+    So one that comes back is known, and a copy of the state somewhere else is another one.
+    """
+    state = warehouse.fact("id")
+    if state is None:
+        state = uuid4().hex
+        warehouse.remember("id", state)
+    host = socket.gethostname()
+    digest = sha256(f"{state} {host} {config.state_folder}".encode()).hexdigest()[:12]
+    return f"{re.sub('[^A-Za-z0-9.-]', '-', host)[:100]}-{digest}"
 
 
 def _note(warehouse: Warehouse, config: Config, log: str) -> None:

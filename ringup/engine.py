@@ -60,7 +60,7 @@ class Engine:
         candidates: list[Candidate] = []
         if self.ready:
             candidates = self.refresh.batch(applied)
-        self.warehouse.commit_positions(batch.positions, batch.records.num_rows)
+        self.warehouse.commit_positions(batch)
         return ([] if batch.snapshot else candidates), applied.rows, applied.quarantined
 
     def start(self, now: datetime) -> None:

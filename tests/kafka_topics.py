@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 
+import psutil
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: ignore[attr-defined]
 
 from connectors.kafka_log import KafkaLog
 from connectors.log import Batch, Partition
+from ringup.errors import LogError
 from ringup.local_kafka import LocalKafka
 
 BILLS, LINES, MARKS, NOTICES = "pos.shop.bills", "pos.shop.lines", "pos.transaction", "pos.notifications"
@@ -51,6 +53,17 @@ class Topics:
         for done in self.admin.create_partitions([NewPartitions(name, partitions)], operation_timeout=10).values():
             done.result()
 
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """The broker keeps its connections, and does not answer."""
+        assert self.kafka.pid is not None
+        broker = psutil.Process(self.kafka.pid)
+        broker.suspend()
+        try:
+            yield
+        finally:
+            broker.resume()
+
     def put(self, topic: str, value: str | None, partition: int = 0, key: str | None = None) -> None:
         """Append a record, durably."""
         failed: list[object] = []
@@ -85,12 +98,22 @@ class Topics:
         self.put(NOTICES, json.dumps(words))
 
     def log(
-        self, positions: Mapping[Partition, int] | None = None, *, bootstrapped: bool = False, wait: float = 30.0
+        self,
+        positions: Mapping[Partition, int] | None = None,
+        *,
+        bootstrapped: bool = False,
+        wait: float = 30.0,
+        name: str = "test",
+        known: Mapping[str, str] | None = None,
     ) -> KafkaLog:
         """A reader of them."""
         settings = {"bootstrap.servers": self.kafka.bootstrap, "group.id": "ringup-test"}
-        log = KafkaLog(settings, ["pos"], [BILLS, LINES], wait, bootstrapped=bootstrapped)
-        log.seek(positions or {})
+        log = KafkaLog(settings, ["pos"], [BILLS, LINES], wait, name=name, bootstrapped=bootstrapped, topics=known)
+        try:
+            log.seek(positions or {})
+        except LogError:
+            log.close()
+            raise
         return log
 
 

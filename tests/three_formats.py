@@ -178,7 +178,10 @@ def mirror_of(source: Source, kafka: LocalKafka, registry: LocalRegistry, home: 
     known = Registry(registry.url, {}) if source.name == "in-avro" else None
     warehouse = Warehouse(home / f"{source.name}.duckdb")
     topics = [table.topic for table in declared]
-    with closing(warehouse), closing(KafkaLog(settings, [source.prefix], topics, WAIT, registry=known)) as log:
+    with (
+        closing(warehouse),
+        closing(KafkaLog(settings, [source.prefix], topics, WAIT, name="test", registry=known)) as log,
+    ):
         log.seek({})
         yield Mirrored(source, log, declared, warehouse, Mirror(warehouse, declared))
 

@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 
 from connectors.log import RECORDS, Batch
 from transforms.decode import decode_sql
+from transforms.inbox import Inbox
 from transforms.project import Table
 from transforms.quick import quick_decode
-from transforms.warehouse import SMALL_BATCH, Inbox, Settings
+from transforms.warehouse import SMALL_BATCH, Settings
 
 NUMBERED = RECORDS.append(pa.field("n", pa.int64()))
 """Records with their places in the batch."""

@@ -18,10 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.decode import literal
+from transforms.inbox import Inbox
 from transforms.parts import parts_of
 from transforms.project import Table
 from transforms.stage import TOUCHED_ROWS, Stage, looked_up, stage_name
-from transforms.warehouse import Inbox, Warehouse, quoted
+from transforms.warehouse import Warehouse, quoted
 from transforms.ways import ordered, parent_of
 
 REMEMBERED = 200_000

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 import pyarrow as pa
 
 from transforms.held import PROFILE, Held
+from transforms.inbox import shown
 from transforms.project import Model
 from transforms.scope import TOUCHED, kept_name
-from transforms.warehouse import Warehouse, quoted, shown
+from transforms.warehouse import Warehouse, quoted
 
 
 class Kept:

@@ -20,12 +20,13 @@ from transforms.decode import TRUNCATED
 from transforms.decoding import NUMBERED, Decoder, numbered
 from transforms.held import Held
 from transforms.identity import Tagging
+from transforms.inbox import Inbox
 from transforms.parts import base_name, create_parts, parts_of, rows_sql, tail_name
 from transforms.project import Table
 from transforms.retag import needs_tags, retag
 from transforms.shape import Shape
 from transforms.stage import Stage, repeats, stage_name, with_column
-from transforms.warehouse import Inbox, Warehouse, quoted
+from transforms.warehouse import Warehouse, quoted
 
 log = logging.getLogger(__name__)
 

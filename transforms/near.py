@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.held import Held
+from transforms.inbox import Inbox, shown
 from transforms.project import Model, Project
 from transforms.scope import SCOPE
-from transforms.warehouse import Inbox, Warehouse, quoted, shown
+from transforms.warehouse import Warehouse, quoted
 
 NEAR = '"near".'
 CLOCK = "ringup.clock"

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 import duckdb
 
 from ringup.errors import ProjectError
+from transforms.inbox import Inbox
 from transforms.parts import rows_sql
 from transforms.project import Model, Project, Table
 from transforms.stage import TOUCHED_ROWS
-from transforms.warehouse import Inbox, Warehouse, quoted
+from transforms.warehouse import Warehouse, quoted
 
 SCOPE = '"scope".'
 WHOLE = '"whole".'

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from transforms.inbox import shown
 from transforms.project import Table
-from transforms.warehouse import Warehouse, quoted, shown
+from transforms.warehouse import Warehouse, quoted
 
 HEAD: dict[str, str] = {
     "_n": "bigint",  # the record's place in the batch; 0 for a row that is staged again

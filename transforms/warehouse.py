@@ -16,7 +16,7 @@ import duckdb
 import orjson
 import pyarrow as pa
 
-from connectors.log import Positions
+from connectors.log import Batch
 from ringup.errors import WarehouseError
 
 FORMAT = "1"
@@ -50,33 +50,6 @@ class Settings:
     threads: int = 2
 
 
-class Inbox:
-    """An Arrow table that SQL sees under one name for good, while its content changes.
-
-    Registering a table for every batch would change the catalog every time.
-    """
-
-    def __init__(self, schema: pa.Schema) -> None:
-        self.table: pa.Table = schema.empty_table()
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> Any:
-        """The Arrow PyCapsule interface: DuckDB calls it for every scan."""
-        return self.table.__arrow_c_stream__(requested_schema)
-
-
-def shown(con: duckdb.DuckDBPyConnection, view: str, kinds: Mapping[str, str], label: str) -> Inbox:
-    """An empty Arrow table of these columns that SQL sees as `view`, with just these types; `label` is its own name.
-
-    Arrow has no word for some of DuckDB's types, such as UUID; for all others the view's casts come to nothing.
-    """
-    typed = ", ".join(f"{quoted(name)}::{kind} as {quoted(name)}" for name, kind in kinds.items())
-    empty = ", ".join(f"null::{kind} as {quoted(name)}" for name, kind in kinds.items())
-    inbox = Inbox(con.sql(f"select {empty} limit 0").to_arrow_table().schema)
-    con.register(label, inbox)
-    con.execute(f"create {'temp ' if view.startswith(TEMP) else ''}view {view} as select {typed} from {quoted(label)}")
-    return inbox
-
-
 class Warehouse:
     """The state on disk, attached as `live` to an in-memory catalog, so that its row groups can be small.
 
@@ -88,6 +61,7 @@ class Warehouse:
         self.settings = settings = settings or Settings()
         self._small = False
         self._numbers = count()
+        self._topics: Mapping[str, str] | None = None
         self.undone: list[Callable[[], None]] = []
         self.path = path
         self.con = duckdb.connect(":memory:")
@@ -160,6 +134,7 @@ class Warehouse:
         except BaseException:
             with suppress(duckdb.TransactionException):
                 self.con.execute("rollback")
+            self._topics = None
             for forget in self.undone:
                 forget()
             raise
@@ -215,15 +190,23 @@ class Warehouse:
         self.con.execute(f"prepare {name} as {sql}")
         return f"execute {name}"
 
-    def commit_positions(self, positions: Positions, changes: int) -> None:
-        """Note, in the caller's transaction, that everything up to `positions` is in."""
+    def topics(self) -> Mapping[str, str]:
+        """The ids of the topics that the positions are of, as far as they have any."""
+        known: dict[str, str] = orjson.loads(self.fact("topics") or "{}")
+        return known
+
+    def commit_positions(self, batch: Batch) -> None:
+        """Note, in the caller's transaction, that everything up to the batch's positions is in."""
+        if batch.topics is not self._topics:
+            self._topics = batch.topics
+            self.remember("topics", orjson.dumps(dict(batch.topics)).decode())
         nested: dict[str, dict[str, int]] = {}
-        for (topic, partition), offset in sorted(positions.items()):
+        for (topic, partition), offset in sorted(batch.positions.items()):
             nested.setdefault(topic, {})[str(partition)] = offset
         self.batch += 1
         self.con.execute(
             "insert into live.ringup.commits values (?, ?, ?, ?)",
-            [self.batch, orjson.dumps(nested).decode(), changes, datetime.now(UTC)],
+            [self.batch, orjson.dumps(nested).decode(), batch.records.num_rows, datetime.now(UTC)],
         )
 
     def tidy(self) -> None:

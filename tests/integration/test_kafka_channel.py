@@ -70,7 +70,7 @@ def test_kafkas_own_consumer_groups_shows_the_lag_of_a_project(broker: Broker) -
             topics.end(f"{number}:1", bills=1)
 
     def taken_in(positions: dict[Partition, int], bills: int) -> dict[Partition, int]:
-        with closing(KafkaLog(settings, ["pos"], [BILLS, LINES], 30.0, bootstrapped=True)) as log:
+        with closing(KafkaLog(settings, ["pos"], [BILLS, LINES], 30.0, name="test", bootstrapped=True)) as log:
             log.seek(positions)
             while bills:
                 bills -= len(rows_of(batch := log.read(1_000, 30.0)))

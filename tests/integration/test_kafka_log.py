@@ -182,7 +182,7 @@ def test_a_broker_that_dies_at_the_start_is_waited_for(topics: Topics) -> None:
     topics.row(BILLS, 1, 0, "7:1")
     topics.end("7:9", bills=1)
     settings = {"bootstrap.servers": topics.kafka.bootstrap, "group.id": "ringup-test"}
-    with closing(KafkaLog(settings, ["pos"], [BILLS, LINES], bootstrapped=True)) as log:
+    with closing(KafkaLog(settings, ["pos"], [BILLS, LINES], name="test", bootstrapped=True)) as log:
         log.cluster()
         topics.kafka.kill()
         with ThreadPoolExecutor(1) as thread:

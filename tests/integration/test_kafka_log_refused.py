@@ -46,6 +46,38 @@ def test_a_topic_that_is_deleted_meanwhile_stops_the_reader(topics: Topics, monk
             wait_for(lambda: log.read(1_000, 0.2) is not None)
 
 
+def test_a_topic_that_was_made_anew_is_not_taken_for_the_one_that_was_read(topics: Topics) -> None:
+    """Though it has records at the position by now. Where nobody knows which one was read, it has to be."""
+    topics.row(BILLS, 1, 0, "7:1")
+    topics.end("7:9", bills=1)
+    with closing(topics.log(bootstrapped=True)) as log:
+        read = batch_of(log)
+    topics.delete(BILLS)
+    topics.make(BILLS, 2)
+    for number in range(3):
+        topics.row(BILLS, number, 0, f"{number}:1")
+    with pytest.raises(LogError, match=r"pos\.shop\.bills: not the topic that was read") as caught:
+        topics.log(read.positions, known=read.topics)
+    assert "delete the whole state folder" in caught.value.mend
+    topics.log(read.positions).close()
+
+
+def test_a_topic_that_is_made_anew_meanwhile_stops_the_reader(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when it was away for so short a time that nobody saw it."""
+    monkeypatch.setattr("connectors.kafka_log._LOOK", 0.2)
+    monkeypatch.setattr("connectors.kafka_topic_ids._AGAIN", 0.2)
+    with closing(topics.log(bootstrapped=True)) as log:
+        topics.row(BILLS, 1, 0, "7:1")
+        topics.end("7:9", bills=1)
+        batch_of(log)
+        topics.delete(BILLS)
+        topics.make(BILLS, 2)
+        for number in range(3):
+            topics.row(BILLS, number, 0)
+        with pytest.raises(LogError, match=r"not the topic that was read|what follows is not there any more"):
+            wait_for(lambda: log.read(1_000, 0.1) is None and False)
+
+
 def test_transactions_need_one_partition(topics: Topics) -> None:
     """In two partitions their ENDs have no order."""
     topics.create(pos_transaction=2)
@@ -57,7 +89,7 @@ def test_transactions_need_one_partition(topics: Topics) -> None:
 def test_a_cluster_that_does_not_answer_is_told(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its address and what to look at."""
     monkeypatch.setattr("connectors.kafka_client._ANSWER", 0.5)
-    log = KafkaLog({"bootstrap.servers": "127.0.0.1:1", "group.id": "ringup-test"}, ["pos"], [BILLS])
+    log = KafkaLog({"bootstrap.servers": "127.0.0.1:1", "group.id": "ringup-test"}, ["pos"], [BILLS], name="test")
     with pytest.raises(LogError, match="no Kafka broker answers") as caught:
         log.seek({})
     assert caught.value.where == "127.0.0.1:1"

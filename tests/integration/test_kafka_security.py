@@ -58,7 +58,7 @@ def test_ringup_works_with_each_block_of_the_docs(secured: SecuredKafka, topics:
     assert config.kafka is not None
     settings = client_settings(config.kafka, config.project)
     topics.delete("pos.signals")
-    with closing(KafkaLog(settings, ["pos"], [BILLS, LINES], 30.0, bootstrapped=True)) as log:
+    with closing(KafkaLog(settings, ["pos"], [BILLS, LINES], 30.0, name="test", bootstrapped=True)) as log:
         log.seek({})
         topics.row(BILLS, 1, 0, "7:1")
         topics.end("7:9", bills=1)

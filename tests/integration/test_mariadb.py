@@ -175,7 +175,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, kafka_jars: None) -> Iterator
         warehouse = stack.enter_context(closing(Warehouse(home / "live.duckdb")))
         settings = {"bootstrap.servers": kafka.bootstrap, "group.id": "tills"}
         topics = [table.topic for table in declared]
-        log = stack.enter_context(closing(KafkaLog(settings, [tills.prefix], topics, 5.0)))
+        log = stack.enter_context(closing(KafkaLog(settings, [tills.prefix], topics, 5.0, name="test")))
         log.seek({})
         running = Shop(
             mariadb,

@@ -1,0 +1,75 @@
+"""Which topics were read: one that is deleted and made anew has its old name and another id."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Collection, Mapping
+
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from connectors.kafka_access import admin_of
+from connectors.kafka_client import REREAD
+from connectors.kafka_refusals import Settings
+from ringup.errors import LogError
+
+log = logging.getLogger("ringup.kafka")
+
+_AGAIN = 5.0
+_NONE = "AAAAAAAAAAAAAAAAAAAAAA"
+"""The id of a topic that has none, in base64."""
+
+
+class TopicIds:
+    """The ids of topics, as far as brokers have them (from Kafka 3.1 on) and tell them.
+
+    A position in a topic means nothing in the next one of that name, though it may be large enough to have it, too.
+    `known` are the ids of topics that were read before, by name.
+    """
+
+    def __init__(self, settings: Settings, known: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._admin: AdminClient | None = None
+        self.known = known
+        """The topics that are read; another object when one has come."""
+        self._asked: Collection[str] = frozenset()
+        self._when = -math.inf
+
+    def begin(self, read: Collection[str]) -> None:
+        """Of these topics there are positions; of others nothing was read, so it does not matter which they are."""
+        self.known = {name: number for name, number in self.known.items() if name in read}
+        self._asked = frozenset()
+
+    def check(self, topics: Collection[str], patience: float) -> None:
+        """See now and then, and when one is new, that these are those that were read.
+
+        Raises LogError for one that is not. Brokers that do not answer within `patience` seconds are no reason to stop.
+        """
+        if topics == self._asked and time.monotonic() - self._when < _AGAIN:
+            return
+        self._asked, self._when = topics, time.monotonic()
+        found = self._now(topics, patience) if topics else {}
+        if others := sorted(name for name, number in found.items() if self.known.get(name, number) != number):
+            raise LogError(
+                f"{', '.join(others)}: not the topic that was read; it was deleted, and made anew",
+                where=str(self._settings.get("bootstrap.servers", "")),
+                mend=f"a topic that was deleted takes its positions with it: {REREAD}",
+            )
+        if found.keys() - self.known.keys():
+            self.known = {**self.known, **found}
+
+    def _now(self, topics: Collection[str], patience: float) -> dict[str, str]:
+        self._admin = self._admin or admin_of(self._settings)
+        found: dict[str, str] = {}
+        asked = self._admin.describe_topics(TopicCollection(sorted(topics)), request_timeout=patience)
+        for name, future in asked.items():
+            try:
+                number = str(future.result(patience + 1).topic_id)
+            except (KafkaException, TimeoutError) as error:
+                log.info("the id of the topic %s is not told: %s", name, error)
+            else:
+                if number != _NONE:
+                    found[name] = number
+        return found
