@@ -71,7 +71,7 @@ class Engine:
             self.refresh.everything()
             self.warehouse.remember("ready", "yes")
             note_whole(self.warehouse, self.project.tables)
-        self.warehouse.con.execute("checkpoint live")
+        self.warehouse.checkpoint()
         self.refresh.warm()
         self.ready = self.mirror.complete = True
 

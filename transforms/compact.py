@@ -44,5 +44,5 @@ def _fold(warehouse: Warehouse, mirror: Mirror, tables: Iterable[Table]) -> list
         mirror.refresh_counts(table)
         done.append(table.relation)
     if done:
-        warehouse.con.execute("checkpoint live")
+        warehouse.checkpoint()
     return done

@@ -59,7 +59,7 @@ class Warehouse:
     def __init__(self, path: Path, settings: Settings | None = None, *, read_only: bool = False) -> None:
         """With `read_only` not a byte of it changes; what a crash left in the write-ahead log is read, too."""
         self.settings = settings = settings or Settings()
-        self._small = False
+        self._small = self._refused = False
         self._numbers = count()
         self._topics: Mapping[str, str] | None = None
         self.undone: list[Callable[[], None]] = []
@@ -209,12 +209,29 @@ class Warehouse:
             [self.batch, orjson.dumps(nested).decode(), batch.records.num_rows, datetime.now(UTC)],
         )
 
+    def checkpoint(self) -> None:
+        """Write a checkpoint, or leave it to the next quiet moment when somebody who reads is in the way.
+
+        DuckDB keeps a commit that changed rows or tables for as long as anyone reads what was there before it, and
+        refuses a checkpoint until then. Nothing is lost: the write-ahead log has it all, and the next start reads that.
+        """
+        try:
+            self.con.execute("checkpoint live")
+        except duckdb.TransactionException as error:
+            if "other write transactions" not in str(error):
+                raise
+            self._refused = True
+        else:
+            self._refused = False
+
     def tidy(self) -> None:
         """In a quiet moment: forget old commits and write a checkpoint when the write-ahead log has grown."""
         wal = self.path.with_name(self.path.name + ".wal")
         if wal.exists() and wal.stat().st_size > IDLE_CHECKPOINT:
             self.con.execute("delete from live.ringup.commits where batch < ?", [self.batch - 100])
-            self.con.execute("checkpoint live")
+            self.checkpoint()
+        elif self._refused:
+            self.checkpoint()
 
     def columns(self, relation: str) -> Mapping[str, str]:
         """Names and types of a relation's columns, in order."""
@@ -230,6 +247,6 @@ class Warehouse:
     def close(self) -> None:
         """Write a checkpoint and release the file."""
         try:
-            self.con.execute("checkpoint live")
+            self.checkpoint()
         finally:
             self.con.close()
