@@ -1,4 +1,5 @@
--- The columns of every table that can be captured, in their order. Domains are followed to what they are made of.
+-- The columns of every table that can be captured, in their order. Domains are followed to what they are made of, and a
+-- foreign key counts where it refers to the other table's primary key: that is what rows are found by.
 with recursive
 bases as (
     select oid, oid as base, -1 as modifier from pg_type where typtype <> 'd'
@@ -28,6 +29,7 @@ select
         from pg_constraint as c
         join pg_class as other on other.oid = c.confrelid
         join pg_namespace as there on there.oid = other.relnamespace
+        join pg_constraint as key on key.conrelid = other.oid and key.contype = 'p' and key.conkey = c.confkey
         where c.conrelid = class.oid and c.contype = 'f' and c.conkey = array[part.attnum]
         order by c.conname
         limit 1

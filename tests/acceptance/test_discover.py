@@ -61,10 +61,10 @@ SAME = {
 TABLES = (
     "create type mood as enum ('so so'); create domain amount as numeric(9, 2) check (value > 0);"
     "create type pair as (a int, b int);"
-    "create table customers (customer_id bigint primary key, email text, updated_at timestamptz);"
+    "create table customers (customer_id bigint primary key, email text, code text unique, updated_at timestamptz);"
     "comment on table customers is 'People: all of them.';"
-    "create table orders (order_id bigint primary key, customer_id bigint not null references customers, twin pair,"
-    " ordered_at timestamptz not null default now());"
+    "create table orders (order_id bigint primary key, code text references customers (code),"
+    " customer_id bigint not null references customers, twin pair, ordered_at timestamptz not null default now());"
     "create table order_lines (order_id bigint references orders, line int, sku text, primary key (order_id, line));"
     "create table cards (loyalty_card text primary key, shop_id int); create table log (said text);"
     "create table kinds (id int primary key, " + ", ".join(f"{n} {kind}" for n, (kind, _) in TYPES.items()) + ");"
@@ -107,7 +107,7 @@ def shop(postgres: LocalPostgres, tmp_path: Path) -> Iterator[Shop]:
 
 
 def test_it_proposes_what_names_and_keys_say(shop: Shop) -> None:
-    """Customers, the way to them, when a row was written; and what is left out, with the mend."""
+    """Customers, the way to them by their key, when a row was written; and what is left out, with the mend."""
     answer = shop.answer("connectors", "discover", "shop")
     tables = {table["name"]: table for table in answer["tables"]}
     assert tables["customers"]["identity"] == {"profile": "customer_id", "identifiers": {"email": "email"}}
