@@ -25,9 +25,16 @@ rewards as (
 
 members as (
     select 'crm.crm.members' as topic,
-        {'member_id': i, 'loyalty_card': 'LC' || i, 'email': 'm' || i || '@example.com', 'mobile': null::varchar,
+        {'member_id': i, 'loyalty_card': 'LC' || i, 'west_card': '29' || lpad(i::varchar, 11, '0'),
+         'email': 'm' || i || '@example.com', 'mobile': null::varchar,
          'first_name': 'First', 'last_name': 'Last', 'time_zone': 'UTC', 'birthday': '1980-01-01',
-         'joined_at': '2020-01-01T00:00:00Z', 'updated_at': '2020-01-01T00:00:00Z'} as row_image
+         'joined_at': '2020-01-01T00:00:00Z',
+         'age_band': ['19-24', '25-34', '35-44', '45-54', '55-64', '65+'][1 + i % 6],
+         'income_band': ['Under 15K', '15-24K', '35-49K', '50-74K', '100-124K'][1 + i % 5],
+         'home_ownership': ['Homeowner', 'Renter', null][1 + i % 3],
+         'marital_status': ['Married', 'Unmarried', null][1 + i % 3],
+         'household_size': ['1', '2', '3', '4', '5+'][1 + i % 5], 'kids_count': ['0', '1', '2', '3+'][1 + i % 4],
+         'updated_at': '2020-01-01T00:00:00Z'} as row_image
     from range(1, $profiles + 1) t(i)
 ),
 
