@@ -14,6 +14,7 @@ from connectors.kafka_log import KafkaLog
 from connectors.log import Batch, Partition
 from ringup.errors import LogError
 from ringup.local_kafka import LocalKafka
+from tests.waiting import wait_for
 
 BILLS, LINES, MARKS, NOTICES = "pos.shop.bills", "pos.shop.lines", "pos.transaction", "pos.notifications"
 
@@ -38,6 +39,7 @@ class Topics:
         """Make one topic."""
         for done in self.admin.create_topics([NewTopic(name, partitions, 1)], operation_timeout=10).values():
             done.result()
+        wait_for(lambda: self._there().get(name) == partitions)
 
     def delete(self, *names: str) -> None:
         """Remove those that are there, and wait until the broker has."""
@@ -47,11 +49,17 @@ class Topics:
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise
+        wait_for(lambda: self._there().keys().isdisjoint(names))
 
     def grow(self, name: str, partitions: int) -> None:
         """Give a topic more partitions."""
         for done in self.admin.create_partitions([NewPartitions(name, partitions)], operation_timeout=10).values():
             done.result()
+        wait_for(lambda: self._there().get(name) == partitions)
+
+    def _there(self) -> dict[str, int]:
+        """The topics with their number of partitions: the broker hears a moment later what its controller did."""
+        return {name: len(topic.partitions) for name, topic in self.admin.list_topics(timeout=10).topics.items()}
 
     @contextmanager
     def hanging(self) -> Iterator[None]:
