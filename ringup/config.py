@@ -90,8 +90,8 @@ class KafkaSettings(Settings):
     connect: str | None = None
     """The address of a worker of Kafka Connect, for `ringup connectors` and `ringup status`."""
     group: str | None = None
-    """The consumer group that offsets are committed to, for tools that show its lag. Default: `ringup.` and the
-    project's name."""
+    """The consumer group of the project, which one ringup at a time reads for. Default: `ringup.` and the project's
+    name."""
     registry: RegistrySettings | None = None
     """The schema registry that knows the schemas of what connectors write as Avro."""
     client: dict[str, str | int | bool] = {}
