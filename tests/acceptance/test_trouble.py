@@ -1,6 +1,7 @@
 """Mistakes and mishaps, as whoever runs a project meets them: said with file, field and mend, and nothing lost.
 
-The tests use one project in turn: first while nothing runs, then while it does.
+The tests use one project in turn: first while nothing runs, then while it does. What may befall ringup itself on Kafka,
+too, is shown by another one.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pytest
 
 from ringup import service
 from ringup.local_postgres import LocalPostgres
-from tests.starter import WAIT, Shop, eventually
+from tests.starter import WAIT, Shop, eventually, starter_shop
 
 
 @contextmanager
@@ -149,16 +150,27 @@ def test_a_database_that_goes_away(running: Shop) -> None:
     running.wait_until_all_is_told()
 
 
-def test_a_disk_without_room_for_the_state(running: Shop) -> None:
+@pytest.fixture(scope="module")
+def kafka_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """Another project, with its log on Kafka; it runs."""
+    with starter_shop(tmp_path_factory.mktemp("kafka"), "kafka") as shop:
+        shop.start()
+        yield shop
+
+
+@pytest.mark.parametrize("shop_that_runs", ["running", "kafka_shop"], ids=["own log", "kafka"])
+def test_a_disk_without_room_for_the_state(shop_that_runs: str, request: pytest.FixtureRequest) -> None:
     """The run stops in order and says why; with room again it goes on, and each order is told once."""
-    assert running.process is not None
-    fill(running, running.process.pid, "live.duckdb.wal")
-    message, place, mend = end_of(running)
+    shop: Shop = request.getfixturevalue(shop_that_runs)
+    assert shop.process is not None
+    fill(shop, shop.process.pid, "live.duckdb.wal")
+    message, place, mend = end_of(shop)
     assert "live.duckdb" in message
     assert place.endswith(".ringup")
     assert "See that the disk has space" in mend
-    running.start()
-    running.wait_until_all_is_told()
+    shop.start()
+    shop.wait_until_all_is_told()
+    assert service.ask(shop.state, "prove")["differ"] == 0
 
 
 def test_a_disk_without_room_for_the_log(running: Shop) -> None:
