@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from threading import Thread
 from typing import Any
@@ -57,7 +57,8 @@ class Seat:
             raise wrong_setting(error, settings) from error
         self._topics: frozenset[str] = frozenset()
         self._joined = self._alone = False
-        self._looked = 0.0
+        self._rivals: Collection[str] = frozenset()
+        self._looked, self._served = 0.0, time.monotonic()
         self._underway = 0
         self._warned: set[str] = set()
 
@@ -68,7 +69,7 @@ class Seat:
         has the seat, and when the brokers do not give it within `patience` seconds.
         """
         until = time.monotonic() + patience
-        self._refuse(self._others(patience))
+        self._refuse(self._others(self._members(patience)))
         self.follow(topics)
         while self._topics and not self._alone:
             if time.monotonic() > until:
@@ -88,6 +89,9 @@ class Seat:
 
     def check(self) -> None:
         """Serve the group; cheap. Raises LogError when the seat is another's, or may not be taken any more."""
+        before, self._served = self._served, time.monotonic()
+        if self._joined and self._served - before > self._session:
+            self._look()  # this process was held up, and somebody may have come meanwhile
         while (message := self._consumer.poll(0)) is not None:
             if (error := message.error()) is not None:
                 self._heed(error)
@@ -124,11 +128,15 @@ class Seat:
     def _look(self) -> None:
         """See who else is in the group now."""
         self._looked = time.monotonic()
-        if (others := self._others(_LOOK)) is None:
+        if (members := self._members(_LOOK)) is None:
             return
-        rivals = [member for member in others if _is_ringup(member)]
-        self._refuse([member for member in rivals if member.group_instance_id < self.name])
-        self._alone = not rivals
+        others = self._others(members)
+        rivals = {member.group_instance_id: member for member in others if _is_ringup(member)}
+        if len(others) == len(members):  # the brokers have forgotten this one: it is the newcomer
+            self._refuse(rivals.values())
+        # Who is refused is gone the next time.
+        self._refuse([rivals[name] for name in rivals.keys() & self._rivals if name < self.name])
+        self._rivals, self._alone = rivals.keys(), not rivals
         for member in others:
             if not _is_ringup(member) and member.member_id not in self._warned:
                 self._warned.add(member.member_id)
@@ -138,16 +146,20 @@ class Seat:
                     *(self._group, member.client_id, member.host.lstrip("/")),
                 )
 
-    def _others(self, patience: float) -> list[Any] | None:
-        """The other members of the group; None when nobody can say now."""
+    def _members(self, patience: float) -> Sequence[Any] | None:
+        """The members of the group; None when nobody can say now."""
         said = group_of(admin_of(self._settings), self._group, patience)
         if said is None or (isinstance(said, KafkaError) and said.retriable()):
             return None
-        return [member for member in getattr(said, "members", ()) if member.group_instance_id != self.name]
+        members: Sequence[Any] = getattr(said, "members", ())
+        return members
 
-    def _refuse(self, members: Collection[Any] | None) -> None:
+    def _others(self, members: Sequence[Any] | None) -> Sequence[Any]:
+        return [member for member in members or () if member.group_instance_id != self.name]
+
+    def _refuse(self, members: Iterable[Any]) -> None:
         """Raises LogError when there is a ringup among these."""
-        for member in filter(_is_ringup, members or ()):
+        for member in filter(_is_ringup, members):
             raise LogError(
                 f"another ringup reads for the group {self._group}: {member.group_instance_id} "
                 f"at {member.host.lstrip('/')}",

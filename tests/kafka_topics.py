@@ -24,6 +24,12 @@ class Topics:
 
     def __init__(self, kafka: LocalKafka) -> None:
         self.kafka = kafka
+        # A member that is silent is forgotten as soon as the broker allows.
+        self.settings: dict[str, str | int | bool] = {
+            "bootstrap.servers": kafka.bootstrap,
+            "group.id": "ringup-test",
+            "session.timeout.ms": 6_000,
+        }
         self.admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
         self._producer = Producer({"bootstrap.servers": kafka.bootstrap, "enable.idempotence": True, "linger.ms": 0})
 
@@ -115,8 +121,7 @@ class Topics:
         known: Mapping[str, str] | None = None,
     ) -> KafkaLog:
         """A reader of them."""
-        settings = {"bootstrap.servers": self.kafka.bootstrap, "group.id": "ringup-test"}
-        log = KafkaLog(settings, ["pos"], [BILLS, LINES], wait, name=name, bootstrapped=bootstrapped, topics=known)
+        log = KafkaLog(self.settings, ["pos"], [BILLS, LINES], wait, name=name, bootstrapped=bootstrapped, topics=known)
         try:
             log.seek(positions or {})
         except LogError:

@@ -40,6 +40,7 @@ def shop(topics: Topics, folder: Path) -> Iterator[Topics]:
         topics.put(topic, value, 0, key)
     with (folder / "ringup.yml").open("a") as file:
         file.write(f"kafka:\n  bootstrap: {topics.kafka.bootstrap}\n  group: ringup.{folder.parent.name}\n")
+        file.write("  client: {session.timeout.ms: 6000}\n")
     yield topics
 
 
@@ -77,7 +78,7 @@ def test_the_same_project_elsewhere_is_refused(
     wait_for(lambda: is_live(first, folder), PATIENCE)
     first.kill()
     first.wait()
-    copy = Path(shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("*.sock")))
+    copy = Path(shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("api.*")))
     again = run(folder)
     wait_for(lambda: is_live(again, folder), PATIENCE)
     second = run(copy)
@@ -90,6 +91,25 @@ def test_the_same_project_elsewhere_is_refused(
     assert again.wait(PATIENCE) == 0
     third = run(copy)
     wait_for(lambda: is_live(third, copy), PATIENCE)
+
+
+def test_one_that_was_held_up_until_another_came_ends(
+    shop: Topics, run: Callable[[Path], subprocess.Popen[str]], folder: Path, tmp_path: Path
+) -> None:
+    """A machine that slept, say: by then the brokers have given its seat away."""
+    first = run(folder)
+    wait_for(lambda: is_live(first, folder), PATIENCE)
+    copy = Path(shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("api.*", "live.duckdb*")))
+    group = f"ringup.{folder.parent.name}"
+    first.send_signal(signal.SIGSTOP)
+    wait_for(lambda: not shop.admin.describe_consumer_groups([group])[group].result().members)
+    second = run(copy)
+    wait_for(lambda: is_live(second, copy), PATIENCE)
+    first.send_signal(signal.SIGCONT)
+    said = first.communicate(timeout=PATIENCE)[0]
+    assert first.returncode == 3, said
+    assert f"another ringup reads for the group {group}" in said
+    wait_for(lambda: is_live(second, copy))
 
 
 @pytest.mark.parametrize("broker", ["hangs", "is gone"])
