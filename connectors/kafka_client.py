@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeVar
@@ -33,6 +34,8 @@ _RETURN = 60.0
 _AGAIN = 0.2
 _LOOK = 1.0
 """And while it is read: the pipeline waits for that."""
+_TELL = 10.0
+"""Seconds between two warnings of one kind."""
 
 _OURS: Mapping[str, str | int | bool] = {
     "enable.auto.commit": False,
@@ -69,6 +72,7 @@ class KafkaClient:
         except KafkaException as error:
             raise wrong_setting(error, settings) from error
         self._doubted = self._closed = self._answered = False
+        self._told: dict[int, float] = {}
         self.assigned: dict[Partition, int] = {}
         """Each partition with the offset up to which it was read: that of the next record, or of its end."""
 
@@ -217,9 +221,11 @@ class KafkaClient:
             )
 
     def _tell(self, error: KafkaError) -> None:
-        """What the client says of itself, while it is read or asked."""
+        """What the client says of itself, while it is read or asked; a broker that is away is said now and then."""
         self._doubted = self._doubted or error.code() in UNKNOWN
-        log.warning("kafka: %s", error.str())
+        if time.monotonic() - self._told.get(error.code(), -math.inf) >= _TELL:
+            self._told[error.code()] = time.monotonic()
+            log.warning("kafka: %s", error.str())
 
     def _reached(self, message: Message, offset: int) -> None:
         partition = (message.topic() or "", message.partition() or 0)

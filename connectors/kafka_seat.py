@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from threading import Thread
+from threading import Event, Lock, Thread
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -25,42 +26,53 @@ _OURS: dict[str, str | int | bool] = {
     "group.protocol": "classic",
     "partition.assignment.strategy": "range,roundrobin",
     "enable.auto.commit": False,
-    "max.poll.interval.ms": 86_400_000,  # a batch that takes long is no reason to give the seat away
     "log_level": 2,  # the reader says the same of the brokers
 }
 _SESSION = 10_000
 """Milliseconds after which the brokers forget a ringup that has died, unless the settings say otherwise."""
 _STEP = 0.02
+_POLL = 0.1
 _LOOK = 1.0
 """Seconds that an answer about the group may take while the log is read, and the pause before it is asked again."""
 _LEAVE = 2.0
+_TWIN = 60.0
+"""Seconds within which whoever is thrown out twice has a twin."""
 _WRONG = {*REFUSED, KafkaError.INCONSISTENT_GROUP_PROTOCOL, KafkaError.GROUP_MAX_SIZE_REACHED}
 
 
 class Seat:
     """Membership of the consumer group, which shows in the tools for groups, and commits its offsets.
 
-    It is a consumer that reads nothing: which partitions the group gives it does not matter. `name` tells this ringup
-    from others; one that died and comes back by the same name has its seat again at once. Of two that come at the same
-    moment, the one whose name is the first in order stays.
+    It is a consumer that reads nothing: which partitions the group gives it does not matter. A thread serves it, as the
+    brokers wait for each member when one comes or goes, and as a call may take as long as they please. `name` tells
+    this ringup from others; one that died and comes back by the same name has its seat again at once. Of two that come
+    at the same moment, the one whose name is the first in order stays.
     """
 
     def __init__(self, settings: Settings, name: str) -> None:
         """`settings` are librdkafka's, `group.id` among them. Raises ConfigError for those that it does not take."""
         self.name = f"{_PREFIX}{name}"
         self._settings, self._group = settings, str(settings["group.id"])
-        self._session = int(settings.get("session.timeout.ms", _SESSION)) / 1_000
-        ours = {"session.timeout.ms": _SESSION, **settings, **_OURS, "group.instance.id": self.name, "logger": log}
+        session = int(settings.get("session.timeout.ms", _SESSION))
+        self._session = session / 1_000
+        self._given: dict[str, Any] = {**settings, **_OURS, "session.timeout.ms": session, "logger": log}
+        self._given |= {"max.poll.interval.ms": session, "group.instance.id": self.name}
+        self._given |= {"on_commit": self._committed, "error_cb": self._tell}
         try:
-            self._consumer = Consumer({**ours, "on_commit": self._committed, "error_cb": self._tell})
+            self._consumer = Consumer(self._given)
         except KafkaException as error:
             raise wrong_setting(error, settings) from error
-        self._topics: frozenset[str] = frozenset()
-        self._joined = self._alone = False
+        self._topics: Collection[str] = frozenset()  # wanted
+        self._subscribed: Collection[str] = frozenset()
+        self._positions: Positions = {}  # to be committed
+        self._committing = False
+        self._joined = self._alone = self._forgotten = False
         self._rivals: Collection[str] = frozenset()
-        self._looked, self._served = 0.0, time.monotonic()
-        self._underway = 0
+        self._looked, self._served, self._fenced = 0.0, time.monotonic(), -math.inf
         self._warned: set[str] = set()
+        self._lost: LogError | None = None
+        self._looking, self._leaving = Lock(), Event()
+        self._thread = Thread(target=self._serve, name="seat", daemon=True)
 
     def take(self, topics: Collection[str], patience: float) -> None:
         """Join by way of these topics, and wait until the seat is this ringup's.
@@ -72,6 +84,7 @@ class Seat:
         self._refuse(self._others(self._members(patience)))
         self.follow(topics)
         while self._topics and not self._alone:
+            self.check()
             if time.monotonic() > until:
                 raise LogError(
                     f"the group {self._group} takes nobody in: no answer within {patience:g} s",
@@ -79,64 +92,94 @@ class Seat:
                     mend="see that the brokers are well: kafka-consumer-groups --describe --state shows their groups",
                 )
             time.sleep(_STEP)
-            self.check()
 
     def follow(self, topics: Collection[str]) -> None:
         """These are the topics that are there now."""
-        if topics and topics != self._topics:
-            self._topics = frozenset(topics)
-            self._consumer.subscribe(sorted(topics), on_assign=self._assigned)
+        self._topics = frozenset(topics) or self._topics
+        if self._topics and self._thread.ident is None:
+            self._thread.start()
 
     def check(self) -> None:
-        """Serve the group; cheap. Raises LogError when the seat is another's, or may not be taken any more."""
+        """See that the seat is this one's; cheap. Raises LogError when it is another's, or may not be had any more."""
         before, self._served = self._served, time.monotonic()
         if self._joined and self._served - before > self._session:
-            self._look()  # this process was held up, and somebody may have come meanwhile
-        while (message := self._consumer.poll(0)) is not None:
-            if (error := message.error()) is not None:
-                self._heed(error)
-        if self._joined and not self._alone and time.monotonic() - self._looked >= _LOOK:
-            self._look()
+            self._look()  # perhaps the whole process was held up, and somebody has come meanwhile
+        if self._lost is not None:
+            raise self._lost
 
     def commit(self, positions: Positions) -> None:
         """Tell the group how far it is; nobody waits for it."""
-        places = [TopicPartition(topic, number, offset + 1) for (topic, number), offset in positions.items()]
-        if places:
-            with suppress(KafkaException):  # `check` says what is wrong, and offsets are only to look at
-                self._consumer.commit(offsets=places, asynchronous=True)
-                self._underway += 1
+        self._positions = positions
 
     def leave(self) -> None:
         """Give the seat up, so that another may have it at once. Takes a few seconds where no broker answers."""
-        until = time.monotonic() + _LEAVE
-        with suppress(KafkaException):
-            while self._underway and time.monotonic() < until:
-                self._consumer.poll(_STEP)
+        self._leaving.set()
+        if self._thread.ident is None:
+            self._thread.start()
+        self._thread.join(2 * _LEAVE)
+
+    def _serve(self) -> None:
+        """Do what the group asks for, and leave it in the end. A thread, and the only one that uses the client."""
+        try:
+            while not self._leaving.is_set():
+                self._turn(_POLL)
+                if self._joined and not self._alone and time.monotonic() - self._looked >= _LOOK:
+                    self._look()
+        except LogError as error:
+            self._lost = error
+        until, self._topics = time.monotonic() + _LEAVE, self._subscribed
+        with suppress(KafkaException, LogError):
+            while self._is_busy() and time.monotonic() < until:
+                self._turn(_STEP)
             self._consumer.unsubscribe()
             while self._consumer.memberid() and time.monotonic() < until:
                 self._consumer.poll(_STEP)
-        # It waits for what the brokers have not answered, however long that takes.
-        closing = Thread(target=self._consumer.close, name="leaving the group", daemon=True)
-        closing.start()
-        closing.join(max(_STEP, until - time.monotonic()))
+        self._consumer.close()  # which waits for what was not answered, and nobody waits for that
+
+    def _is_busy(self) -> bool:
+        """Whether this is no time to go: who does while brokers take it in stays in their books until they give up."""
+        return bool(self._positions or self._committing or (self._subscribed and not self._joined))
+
+    def _turn(self, wait: float) -> None:
+        """Hand on what is wanted, and take what comes."""
+        try:
+            if self._topics != self._subscribed:
+                self._subscribed = self._topics
+                self._consumer.subscribe(sorted(self._topics), on_assign=self._assigned, on_lost=self._expired)
+            if self._positions and not self._committing:
+                positions, self._positions = self._positions, {}
+                places = [TopicPartition(topic, number, offset + 1) for (topic, number), offset in positions.items()]
+                self._consumer.commit(offsets=places, asynchronous=True)
+                self._committing = True
+            message = self._consumer.poll(wait)
+        except KafkaException as error:
+            self._heed(error.args[0])
+        else:
+            if message is not None and (wrong := message.error()) is not None:
+                self._heed(wrong)
 
     def _assigned(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         """Somebody came or went."""
         consumer.assign([])
         self._joined, self._alone, self._looked = True, False, 0.0
 
+    def _expired(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        """Nothing was heard of this one for too long, so the brokers have forgotten it."""
+        self._forgotten = True
+
     def _look(self) -> None:
-        """See who else is in the group now."""
-        self._looked = time.monotonic()
-        if (members := self._members(_LOOK)) is None:
-            return
-        others = self._others(members)
-        rivals = {member.group_instance_id: member for member in others if _is_ringup(member)}
-        if len(others) == len(members):  # the brokers have forgotten this one: it is the newcomer
-            self._refuse(rivals.values())
-        # Who is refused is gone the next time.
-        self._refuse([rivals[name] for name in rivals.keys() & self._rivals if name < self.name])
-        self._rivals, self._alone = rivals.keys(), not rivals
+        """See who else is in the group now. Raises LogError when the seat is another's."""
+        with self._looking:
+            self._looked = time.monotonic()
+            if (members := self._members(_LOOK)) is None:
+                return
+            others = self._others(members)
+            rivals = {member.group_instance_id: member for member in others if _is_ringup(member)}
+            if self._forgotten or len(others) == len(members):  # so it is the newcomer
+                self._refuse(rivals.values())
+            # Who is refused is gone the next time.
+            self._refuse([rivals[name] for name in rivals.keys() & self._rivals if name < self.name])
+            self._rivals, self._alone, self._forgotten = rivals.keys(), not rivals, False
         for member in others:
             if not _is_ringup(member) and member.member_id not in self._warned:
                 self._warned.add(member.member_id)
@@ -170,13 +213,8 @@ class Seat:
 
     def _heed(self, error: KafkaError) -> None:
         if error.fatal() or error.code() == KafkaError._FATAL:
-            raise LogError(
-                f"{self.name} has lost its seat in the group {self._group}: {error.str()}",
-                where="ringup.yml: kafka.group",
-                mend="A ringup with the same state, host and folder has come after it, a copy of a machine perhaps. "
-                "Stop one of them.",
-            )
-        if error.code() in _WRONG:
+            self._come_again()
+        elif error.code() in _WRONG:
             rights = grant(self._settings, "--operation", "Read", "--group", self._group)
             raise LogError(
                 f"{principal(self._settings)} cannot be in the group {self._group}: {error.str()}",
@@ -185,13 +223,31 @@ class Seat:
                 if error.code() in REFUSED
                 else "Name a group that no other consumer uses.",
             )
-        log.info("kafka, in the group: %s", error.str())
+        else:
+            log.info("kafka, in the group: %s", error.str())
+
+    def _come_again(self) -> None:
+        """The brokers have let in another one of this name: this one itself, when their answer got lost as one died.
+
+        Or a twin, who would come again, too. Raises LogError for that.
+        """
+        before, self._fenced = self._fenced, time.monotonic()
+        if self._fenced - before < _TWIN:
+            raise LogError(
+                f"{self.name} has lost its seat in the group {self._group}: another one of this name has come after it",
+                where="ringup.yml: kafka.group",
+                mend="It has the same host name, folder and state, a copy of the machine perhaps. Stop one of them.",
+            )
+        log.warning("the seat in the group %s was given away, and is taken again", self._group)
+        Thread(target=self._consumer.close, name="seat before", daemon=True).start()
+        self._consumer = Consumer(self._given)
+        self._subscribed, self._joined, self._alone, self._committing = frozenset(), False, False, False
 
     def _tell(self, error: KafkaError) -> None:
         log.info("kafka, in the group: %s", error.str())
 
     def _committed(self, error: KafkaError | None, places: Sequence[TopicPartition]) -> None:
-        self._underway -= 1
+        self._committing = False
         if error is not None:
             log.info("offsets were not committed to the group %s: %s", self._group, error.str())
 

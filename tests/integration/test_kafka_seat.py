@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +15,6 @@ from confluent_kafka import Consumer
 
 from connectors.kafka_client import KafkaClient
 from connectors.kafka_log import KafkaLog
-from connectors.kafka_seat import Seat
 from ringup.errors import LogError
 from tests.kafka_topics import BILLS, LINES, MARKS, NOTICES, Topics, batch_of, rows_of
 from tests.waiting import wait_for
@@ -27,11 +29,19 @@ def bill(topics: Topics, number: int) -> None:
     topics.end(f"{number}:9", bills=1)
 
 
+DIES = """
+import json, os, sys
+from connectors.kafka_seat import Seat
+
+Seat(json.loads(sys.argv[1]), sys.argv[2]).take([sys.argv[3]], 30)
+os._exit(9)
+"""
+
+
 def died(topics: Topics, name: str) -> None:
     """A ringup takes the seat and is gone without leaving it, as if by kill -9."""
-    seat = Seat(topics.settings, name)
-    seat.take({NOTICES}, 30)
-    seat._consumer.close()  # what it does not do is to leave the group
+    done = subprocess.run([sys.executable, "-c", DIES, json.dumps(topics.settings), name, NOTICES], timeout=60)
+    assert done.returncode == 9
 
 
 def is_free(topics: Topics) -> bool:
