@@ -58,6 +58,11 @@ class EmbeddedLog:
         """The topics of the tables that a snapshot was read of to its end since `seek`; see `Log`."""
         return frozenset(self._snapshots.scanned) if self._next is None else frozenset()
 
+    @property
+    def trouble(self) -> str | None:
+        """Nothing: what goes wrong with a file ends the run."""
+        return None
+
     def seek(self, positions: Positions) -> None:
         """Continue after `positions`; see `Log`."""
         ends = dict(self._con.execute("select name, next - 1 from topics"))

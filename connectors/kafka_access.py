@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient  # type: ignore[attr-defined]
 
 from connectors.kafka_errors import Unanswered, nobody_answers
@@ -41,6 +41,15 @@ def check_access(settings: Settings, topics: Collection[str]) -> None:
     _enter(admin, heard, settings)
     _check_topics(admin, settings, topics)
     _check_group(admin, settings)
+
+
+def was_read(settings: Settings) -> bool:
+    """Whether offsets were committed to the group of `settings`; False when nobody can say."""
+    group = str(settings["group.id"])
+    asked = admin_of(settings).list_consumer_group_offsets(
+        [ConsumerGroupTopicPartitions(group)], request_timeout=_RIGHTS
+    )
+    return any(getattr(said, "topic_partitions", ()) for _, said in _said(asked))
 
 
 def _enter(admin: AdminClient, heard: list[KafkaError], settings: Settings) -> None:

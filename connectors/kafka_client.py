@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeVar
@@ -18,7 +17,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined]
 
-from connectors.kafka_errors import GONE, REFUSED, UNKNOWN, Unanswered, nobody_answers
+from connectors.kafka_errors import GONE, REFUSED, UNKNOWN, Seldom, Unanswered, nobody_answers
 from connectors.kafka_refusals import grant_topics, wrong_setting
 from connectors.log import Partition, Positions
 from ringup.errors import LogError
@@ -31,11 +30,11 @@ _ANSWER = 10.0
 """Seconds that a cluster has for its first answer."""
 _RETURN = 60.0
 """And for the next ones at the start: a broker that has just answered comes back."""
+_SOON = 5.0
+"""And where somebody waits for a mere figure."""
 _AGAIN = 0.2
 _LOOK = 1.0
 """And while it is read: the pipeline waits for that."""
-_TELL = 10.0
-"""Seconds between two warnings of one kind."""
 
 _OURS: Mapping[str, str | int | bool] = {
     "enable.auto.commit": False,
@@ -50,6 +49,7 @@ _DEFAULTS: Mapping[str, str | int | bool] = {
     "reconnect.backoff.ms": 50,
     "reconnect.backoff.max.ms": 1_000,
     "queued.min.messages": 100_000,
+    "log_level": 2,  # what goes wrong is told by `_tell`, too
 }
 
 REREAD = "delete the whole state folder: then the sources are read anew"
@@ -58,21 +58,29 @@ REREAD = "delete the whole state folder: then the sources are read anew"
 class KafkaClient:
     """A consumer with all partitions of `topics` assigned to it by hand; those in `ordered` may have one only.
 
-    `settings` are librdkafka's own. Raises ConfigError for those that it does not take.
+    `settings` are librdkafka's own. Raises ConfigError for those that it does not take. A `quiet` one leaves it to its
+    caller to say what is wrong.
     """
 
     def __init__(
-        self, settings: Mapping[str, str | int | bool], topics: Collection[str], ordered: Collection[str] = ()
+        self,
+        settings: Mapping[str, str | int | bool],
+        topics: Collection[str],
+        ordered: Collection[str] = (),
+        *,
+        quiet: bool = False,
     ) -> None:
         self._servers = str(settings.get("bootstrap.servers", ""))
         self._topics, self._ordered = frozenset(topics), frozenset(ordered)
-        self._settings = settings
+        self._settings, self._quiet = settings, quiet
         try:
             self._consumer = Consumer({**_DEFAULTS, **settings, **_OURS, "error_cb": self._tell, "logger": log})
         except KafkaException as error:
             raise wrong_setting(error, settings) from error
         self._doubted = self._closed = self._answered = False
-        self._told: dict[int, float] = {}
+        self._seldom = Seldom(log)
+        self.trouble: str | None = None
+        """Why nothing can be read now."""
         self.assigned: dict[Partition, int] = {}
         """Each partition with the offset up to which it was read: that of the next record, or of its end."""
 
@@ -117,8 +125,10 @@ class KafkaClient:
             there = self.partitions(_LOOK)
             fresh = [partition for partition in there if partition not in self.assigned]
         except Unanswered as error:
-            log.warning("%s", error)
+            self.trouble = error.message
+            self._seldom.warn("silent", "%s", error)
             return
+        self.trouble = None
         if fresh:
             self._consumer.incremental_assign([self._place(partition, {}) for partition in fresh])
             log.info("reading %s, too", ", ".join(f"{topic}[{number}]" for topic, number in fresh))
@@ -132,8 +142,8 @@ class KafkaClient:
         return all(self.assigned.get(partition, 0) >= end for partition, end in ends.items())
 
     def behind(self, positions: Positions) -> int:
-        """Records that lie beyond `positions`."""
-        bounds = {partition: self._bounds(partition) for partition in self.partitions()}
+        """Records that lie beyond `positions`. Raises Unanswered when no broker answers soon."""
+        bounds = {partition: self._bounds(partition, _SOON) for partition in self.partitions(_SOON)}
         return sum(max(0, end - max(positions.get(p, -1) + 1, low)) for p, (low, end) in bounds.items())
 
     def read(self, limit: int, wait: float) -> dict[Partition, list[Message]]:
@@ -221,11 +231,10 @@ class KafkaClient:
             )
 
     def _tell(self, error: KafkaError) -> None:
-        """What the client says of itself, while it is read or asked; a broker that is away is said now and then."""
-        self._doubted = self._doubted or error.code() in UNKNOWN
-        if time.monotonic() - self._told.get(error.code(), -math.inf) >= _TELL:
-            self._told[error.code()] = time.monotonic()
-            log.warning("kafka: %s", error.str())
+        """What the client says of itself, while it is read or asked."""
+        self._doubted = self._doubted or error.code() in UNKNOWN or error.code() == KafkaError._ALL_BROKERS_DOWN
+        if not self._quiet:
+            self._seldom.warn(error.code(), "kafka: %s", error.str())
 
     def _reached(self, message: Message, offset: int) -> None:
         partition = (message.topic() or "", message.partition() or 0)

@@ -15,7 +15,7 @@ from confluent_kafka import Message
 from connectors.assembly import Assembly
 from connectors.formats import Formats
 from connectors.kafka_client import KafkaClient
-from connectors.kafka_errors import Unanswered
+from connectors.kafka_errors import Seldom, Unanswered
 from connectors.kafka_goals import SnapshotGoals
 from connectors.kafka_seat import Seat
 from connectors.kafka_topic_ids import TopicIds
@@ -33,7 +33,6 @@ _LOOK_SOON = 0.25
 _ANSWER = 1.0
 _START = 60.0
 _COMMIT_EVERY = 1.0
-_WARN_EVERY = 10.0
 _NONE: pa.Table = RECORDS.empty_table()
 
 
@@ -64,7 +63,7 @@ class KafkaLog:
         self._seat, self._ids = Seat(settings, name), TopicIds(settings, topics or {})
         self._registry, self._formats = registry, Formats(registry)
         self._unread: Mapping[Partition, Sequence[Message]] = {}
-        self._warned = -math.inf
+        self._seldom, self._silent = Seldom(log), ""
         self._wait = transaction_wait
         self._sources = {topic: source_of(topic, expected) for topic in own.union(tables)}
         self._kinds = {topic: kind_of(topic, source) for topic, source in self._sources.items()}
@@ -73,7 +72,7 @@ class KafkaLog:
             for prefix in expected
         }
         self._snapshots = SnapshotGoals(self._client, self._tables, complete=bootstrapped)
-        self._looked = self._committed = time.monotonic()
+        self._looked, self._committed = time.monotonic(), -math.inf
         self._ready = deque[Batch]()
         self._taken = dict[Partition, int]()
         self._done: Positions = {}
@@ -89,6 +88,11 @@ class KafkaLog:
     def read_anew(self) -> Collection[str]:
         """The topics of the tables that a snapshot was read of to its end since `seek`; see `Log`."""
         return frozenset(self._snapshots.anew) if not self._ready else frozenset()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be read now; see `Log`."""
+        return self._client.trouble or (self._silent if self._unread else None)
 
     def seek(self, positions: Positions) -> None:
         """Continue after `positions`; see `Log`. Raises LogError, too, when another ringup reads for the group."""
@@ -161,7 +165,8 @@ class KafkaLog:
             for source, assembly in self._assemblies.items()
         )
         soon = waiting or (missing and not self._snapshots.complete)
-        if time.monotonic() - self._looked >= (_LOOK_SOON if soon else _LOOK):
+        every = _ANSWER if self._client.trouble else _LOOK_SOON if soon else _LOOK
+        if time.monotonic() - self._looked >= every:
             self._looked = time.monotonic()
             self._client.find()
             self._seat.follow(self._topics())
@@ -200,10 +205,8 @@ class KafkaLog:
 
     def _wait_for_registry(self, error: Unanswered, came: Mapping[Partition, Sequence[Message]], rest: float) -> None:
         """Keep what came, to read it when the registry answers again. Nothing is late for that."""
-        if time.monotonic() - self._warned >= _WARN_EVERY:
-            self._warned = time.monotonic()
-            log.warning("%s", error)
-        self._unread = came
+        self._seldom.warn("registry", "%s", error)
+        self._unread, self._silent = came, error.message
         for assembly in self._assemblies.values():
             assembly.wait_anew()
         time.sleep(rest)

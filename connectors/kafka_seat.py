@@ -207,8 +207,8 @@ class Seat:
                 f"another ringup reads for the group {self._group}: {member.group_instance_id} "
                 f"at {member.host.lstrip('/')}",
                 where="ringup.yml: kafka.group",
-                mend="Stop that one first, or give this project a `group` and a `state` of its own. The brokers forget "
-                f"one that has died within {self._session:g} s.",
+                mend=f"Stop that one first; the brokers forget one that has died within {self._session:g} s. Another "
+                "`group` is for another project only: both would send everything.",
             )
 
     def _heed(self, error: KafkaError) -> None:

@@ -69,6 +69,10 @@ class Log(Protocol):
     def read_anew(self) -> Collection[str]:
         """The topics of the tables that a snapshot has read from beginning to end since `seek`, and this log, too."""
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be read now, and nobody knows how much there is. May be asked from other threads."""
+
     def lag(self) -> int:
         """How many records lie behind the last one read."""
 

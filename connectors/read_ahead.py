@@ -36,6 +36,11 @@ class ReadAhead:
         """The topics of the tables that a snapshot was handed over of to its end since `seek`; see `Log`."""
         return self._noted[1]
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be read now; see `Log`."""
+        return self._log.trouble
+
     def seek(self, positions: Positions) -> None:
         """Continue after `positions`; see `Log`."""
         self._settle()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
@@ -15,7 +17,7 @@ from connectors.connect import Connect
 from connectors.connect_capture import ConnectCapture
 from connectors.embedded import EmbeddedLog
 from connectors.embedded_rest import left_over as left_over_in
-from connectors.kafka_access import check_access
+from connectors.kafka_access import check_access, was_read
 from connectors.kafka_client import KafkaClient
 from connectors.kafka_log import KafkaLog
 from connectors.kafka_signals import KafkaSignals
@@ -24,12 +26,14 @@ from connectors.read_ahead import ReadAhead
 from connectors.sources import Source, refuse_avro, refuse_without_kafka
 from connectors.topics import own_topics
 from ringup.config import Config, KafkaSettings
-from ringup.errors import ConfigError, LogError
+from ringup.errors import ConfigError
 from transforms.project import Table
 from transforms.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from connectors.registry import Registry
+
+log = logging.getLogger(__name__)
 
 FACT = "log"
 OWN = "the change log of the state folder"
@@ -96,10 +100,17 @@ def open_log(
     ready = warehouse.fact("ready") == "yes"
     settings, topics = client_settings(config.kafka, config.project), [table.topic for table in tables]
     check_access(settings, {*topics, *(topic for prefix in prefixes for topic in own_topics(prefix))})
+    if not warehouse.positions() and was_read(settings):
+        log.warning(
+            "the group %s was read before, and this state is empty: all is read anew, and nothing fires from what was "
+            "there; what another state has not sent yet is not known here. If that was not meant, stop, and start with "
+            "the state folder of the group",
+            settings["group.id"],
+        )
     name, known = reader_of(config, warehouse), warehouse.topics()
-    log = KafkaLog(settings, prefixes, topics, wait, name=name, bootstrapped=ready, topics=known, registry=registry)
-    _note(warehouse, config, f"the Kafka cluster {log.cluster()}")
-    return ReadAhead(log, prepare)
+    reader = KafkaLog(settings, prefixes, topics, wait, name=name, bootstrapped=ready, topics=known, registry=registry)
+    _note(warehouse, config, f"the Kafka cluster {reader.cluster()}")
+    return ReadAhead(reader, prepare)
 
 
 def open_registry(kafka: KafkaSettings, sources: Sequence[Source]) -> Registry | None:
@@ -115,17 +126,16 @@ def open_registry(kafka: KafkaSettings, sources: Sequence[Source]) -> Registry |
 
 
 def left_over(config: Config, sources: Sequence[Source], tables: Sequence[Table], warehouse: Warehouse) -> int | None:
-    """How many records lie beyond the state's positions, while nothing runs; None when nobody can say."""
+    """How many records lie beyond the state's positions, while nothing runs; None when nobody can say.
+
+    Raises LogError when it is Kafka, and no broker answers.
+    """
     prefixes, positions = [source.prefix for source in sources], warehouse.positions()
     if config.kafka is None:
         return left_over_in(config.state_folder / "log.db", positions, prefixes)
-    client = KafkaClient(client_settings(config.kafka, config.project), [table.topic for table in tables])
-    try:
+    topics = [table.topic for table in tables]
+    with closing(KafkaClient(client_settings(config.kafka, config.project), topics, quiet=True)) as client:
         return client.behind(positions)
-    except LogError:
-        return None
-    finally:
-        client.close()
 
 
 def reader_of(config: Config, warehouse: Warehouse) -> str:
@@ -142,15 +152,15 @@ def reader_of(config: Config, warehouse: Warehouse) -> str:
     return f"{re.sub('[^A-Za-z0-9.-]', '-', host)[:100]}-{digest}"
 
 
-def _note(warehouse: Warehouse, config: Config, log: str) -> None:
+def _note(warehouse: Warehouse, config: Config, now: str) -> None:
     known = warehouse.fact(FACT)
     if known is None and warehouse.positions():
         known = OWN  # of a time when there was no other
     if known is None:
-        warehouse.remember(FACT, log)
-    elif known != log:
+        warehouse.remember(FACT, now)
+    elif known != now:
         raise ConfigError(
-            f"the state was built from {known}, and its positions mean nothing in {log}",
+            f"the state was built from {known}, and its positions mean nothing in {now}",
             where="ringup.yml: kafka",
             mend=f"Go back to {known}, or name another folder as `state`: the sources are read anew into it. "
             f"This one is {config.state_folder}.",

@@ -17,7 +17,7 @@ from connectors.board import SourceState
 from connectors.sources import load_sources
 from ringup.changes import left_over
 from ringup.config import Config
-from ringup.errors import ProjectError, WarehouseError
+from ringup.errors import LogError, ProjectError, WarehouseError
 from ringup.metrics import Metrics
 from ringup.questions import Questions
 from transforms.project import Model, Project, load_project
@@ -74,10 +74,15 @@ def status(config: Config) -> dict[str, Any]:
     """What the last run left."""
     sources = load_sources(config.sources_folder)
     with _opened(config) as state:
+        try:
+            lag, log = left_over(config, sources, state.project.tables, state.warehouse), SourceState("stopped")
+        except LogError as error:
+            lag, log = None, SourceState("trouble", cause=error.message, mend=error.mend)
         return {
             "state": "stopped",
             "sources": {source.name: asdict(SourceState("stopped")) for source in sources},
-            "lag": left_over(config, sources, state.project.tables, state.warehouse),
+            "lag": lag,
+            "log": {"state": log.state, "cause": log.cause, "mend": log.mend},
             **Metrics().snapshot(),
             "waiting": {},
             "channels": {},

@@ -111,7 +111,7 @@ class Pipeline:
                 log.warning("%s is %s: %s", name, said.state, said.cause)
         self._told = sources
         self.anew.look(sources, self.capture, self.log)
-        if (now := standing(sources, ready=self.engine.ready)) != self.state:
+        if (now := standing(sources, ready=self.engine.ready, heard=self.log.trouble is None)) != self.state:
             self._become(now, on_change)
 
     def _become(self, state: str, on_change: Callable[[str], None]) -> None:
@@ -177,7 +177,8 @@ class Pipeline:
         return {
             "state": self.state,
             "sources": {name: asdict(said) for name, said in self.capture.states().items()},
-            "lag": self.log.lag(),
+            "lag": self.lag(),
+            "log": {"state": "trouble" if self.log.trouble else "up", "cause": self.log.trouble, "mend": None},
             **self.metrics.snapshot(),
             "waiting": self.dispatcher.waiting(),
             "channels": {
@@ -189,6 +190,10 @@ class Pipeline:
             **self.questions.counts(),
         }
 
+    def lag(self) -> int | None:
+        """How many records are still ahead; None while the log does not answer."""
+        return self.log.lag() if self.log.trouble is None else None
+
     def profile(self, profile_id: int) -> dict[str, Any] | None:
         """Everything the models say of one profile, and the messages it got."""
         return self.questions.profile(profile_id)
@@ -198,9 +203,14 @@ class Pipeline:
         return self.questions.prove()
 
 
-def standing(sources: Mapping[str, SourceState], *, ready: bool) -> str:
-    """How a run stands, in a word or two: `live` when the models are computed and every source is followed."""
+def standing(sources: Mapping[str, SourceState], *, ready: bool, heard: bool = True) -> str:
+    """How a run stands, in a word or two: `live` when the models are computed and every source is followed.
+
+    `heard` says that the log answers; where that is Kafka, it may not.
+    """
     waiting = [name for name, said in sources.items() if said.state in WAITED_FOR]
+    if not heard:
+        waiting.insert(0, "Kafka")
     if waiting:
         return f"waiting for {', '.join(waiting)}"
     if not ready:

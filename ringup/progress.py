@@ -92,7 +92,8 @@ class ProgressHandler(logging.Handler):
 
 
 def _line(beat: dict[str, Any], rates: dict[str, int]) -> str:
-    behind = f"{beat['lag']:,} changes behind" if beat["lag"] else "up to date"
+    lag = beat["lag"]
+    behind = "lag unknown" if lag is None else f"{lag:,} changes behind" if lag else "up to date"
     return (
         f"{beat['state']}, {behind}, {rates['changes']:,} changes/s, {rates['messages']:,} messages/s"
         f"  ({beat['changes']:,} changes and {beat['messages']:,} messages since the start)"

@@ -65,7 +65,7 @@ def _run(pipeline: Pipeline, state: Path, stop: threading.Event, progress: Progr
         if now == "stopping":
             api.stop()
 
-    progress.follow(lambda: {"state": pipeline.state, "lag": pipeline.log.lag(), **pipeline.metrics.snapshot()})
+    progress.follow(lambda: {"state": pipeline.state, "lag": pipeline.lag(), **pipeline.metrics.snapshot()})
     try:
         pipeline.run(stop, on_change)
     finally:

@@ -33,10 +33,13 @@ def error(problem: RingupError, *, as_json: bool = False) -> None:
 def status(answer: Mapping[str, Any]) -> None:
     """What the pipeline is doing, a line for each figure."""
     since = [name for name in SINCE_THE_START if name in answer]
-    apart = ("sources", "channels", "reasons", "absent", "edited", "outdated", "outbox", "rows", *since)
+    apart = ("sources", "log", "channels", "reasons", "absent", "edited", "outdated", "outbox", "rows", *since)
     console.print(_pairs({name: _count(value) for name, value in answer.items() if name not in apart}))
     console.print(Text("\nSources", style="bold"))
     console.print(_pairs({name: _source(said) for name, said in answer["sources"].items()}))
+    if (log := answer["log"])["cause"]:
+        console.print(Text("\nChange log", style="bold"))
+        console.print(_pairs({"kafka": _source(log)}))
     if answer["channels"]:
         console.print(Text("\nChannels", style="bold"))
         console.print(_pairs({name: _source(said) for name, said in answer["channels"].items()}))

@@ -137,12 +137,14 @@ def test_a_broker_that_restarts_is_waited_for(topics: Topics) -> None:
         topics.row(BILLS, 1, 0, "7:1")
         topics.end("7:9", bills=1)
         assert rows_of(batch_of(log)) == [(BILLS, 1)]
+        assert log.trouble is None
         topics.kafka.kill()
-        assert log.read(1_000, 0.3) is None
+        wait_for(lambda: log.read(1_000, 0.3) is None and "no Kafka broker answers" in (log.trouble or ""))
         topics.kafka.start()
         topics.row(BILLS, 2, 0, "8:1")
         topics.end("8:9", bills=1)
         assert rows_of(batch_of(log, 60)) == [(BILLS, 2)]
+        wait_for(lambda: log.read(1_000, 0.1) is None and log.trouble is None)
 
 
 def test_half_a_transaction_waits_while_the_broker_is_away(topics: Topics) -> None:

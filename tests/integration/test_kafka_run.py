@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,9 +67,14 @@ def is_live(process: subprocess.Popen[str], folder: Path) -> bool:
     """Whether a run has taken in the snapshot, and reads on."""
     assert process.poll() is None, process.communicate()[0]
     try:
-        return bool(service.ask(folder / ".ringup", "status")["state"] == "live")
+        return bool(asked(folder)["state"] == "live")
     except service.NotRunning:
         return False
+
+
+def asked(folder: Path) -> Any:
+    """What a run says of itself."""
+    return service.ask(folder / ".ringup", "status")
 
 
 def test_the_same_project_elsewhere_is_refused(
@@ -110,9 +117,11 @@ def test_one_that_was_held_up_until_another_came_ends(
     assert first.returncode == 3, said
     assert f"another ringup reads for the group {group}" in said
     wait_for(lambda: is_live(second, copy))
+    second.send_signal(signal.SIGINT)
+    assert f"the group {group} was read before, and this state is empty" in second.communicate(timeout=PATIENCE)[0]
 
 
-@pytest.mark.parametrize("broker", ["hangs", "is gone"])
+@pytest.mark.parametrize("broker", ["is gone", "hangs"])
 def test_ctrl_c_ends_a_run_whose_broker_does_not_answer(
     broker: str, shop: Topics, run: Callable[[Path], subprocess.Popen[str]], folder: Path
 ) -> None:
@@ -125,9 +134,15 @@ def test_ctrl_c_ends_a_run_whose_broker_does_not_answer(
         else:
             shop.kafka.kill()
             stack.callback(shop.kafka.start)
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(2)  # it is waited for
+        wait_for(lambda: asked(folder)["state"].startswith("waiting for Kafka"), PATIENCE)
+        assert (asked(folder)["lag"], asked(folder)["log"]["state"]) == (None, "trouble")
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=20)[0]
-    assert process.returncode == 0, said
-    assert said.rstrip().endswith("stopped")
+        assert len(said.splitlines()) < 15, "what is wrong is said now and then"
+        assert process.returncode == 0, said
+        assert said.rstrip().endswith("stopped")
+        command = [sys.executable, "-m", "ringup", "status", "--project", str(folder)]
+        shown = subprocess.run(command, capture_output=True, text=True, env=ENVIRON, check=True, timeout=PATIENCE)
+        assert re.search(r"^lag +unknown$", shown.stdout, re.MULTILINE)
+        assert "no Kafka broker answers" in shown.stdout
+        assert shown.stderr == ""

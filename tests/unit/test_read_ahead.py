@@ -36,6 +36,10 @@ class Counted:
     def read_anew(self) -> Collection[str]:
         return frozenset({"pos"} if self.place > SNAPSHOT else ())
 
+    @property
+    def trouble(self) -> str | None:
+        return None
+
     def seek(self, positions: Positions) -> None:
         with self._alone():
             self.place = positions.get((TOPIC, 0), -1) + 1

@@ -15,6 +15,7 @@ STATUS: dict[str, Any] = {
         "crm": {"state": "waiting", "since": None, "cause": "it does not answer", "mend": "start the database"},
     },
     "lag": 12345,
+    "log": {"state": "trouble", "cause": "no Kafka broker answers", "mend": None},
     "messages": 3,
     "outdated": [],
     "channels": {"crm": {"state": "trouble", "cause": "takes no messages; they wait: HTTP 503", "mend": None}},

@@ -30,6 +30,13 @@ def test_a_run_is_live_when_it_is_ready_and_follows_every_source(pos: str, crm: 
     assert standing({"pos": SourceState(pos), "crm": SourceState(crm)}, ready=ready) == said
 
 
+def test_a_run_whose_log_does_not_answer_waits_for_that() -> None:
+    """Connectors may do well, and nothing of them can be read."""
+    assert standing({"pos": SourceState("streaming")}, ready=True, heard=False) == "waiting for Kafka"
+    sources = {"pos": SourceState("waiting"), "crm": SourceState("streaming")}
+    assert standing(sources, ready=False, heard=False) == "waiting for Kafka, pos"
+
+
 def test_a_board_of_an_earlier_run_is_not_believed(tmp_path: Path) -> None:
     """Before the capture process runs, its sources are starting; after it, they are stopped."""
     Board(tmp_path / "capture.json").put("pos", "streaming")
