@@ -8,6 +8,7 @@ from collections.abc import Collection
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pyarrow as pa
@@ -63,7 +64,7 @@ class EmbeddedLog:
         """Nothing: what goes wrong with a file ends the run."""
         return None
 
-    def seek(self, positions: Positions) -> None:
+    def seek(self, positions: Positions, stop: Event | None = None) -> None:
         """Continue after `positions`; see `Log`."""
         ends = dict(self._con.execute("select name, next - 1 from topics"))
         for (topic, partition), offset in positions.items():

@@ -18,6 +18,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined]
 
 from connectors.kafka_errors import GONE, REFUSED, UNKNOWN, Seldom, Unanswered, nobody_answers
+from connectors.kafka_positions import REREAD, check_position
 from connectors.kafka_refusals import grant_topics, wrong_setting
 from connectors.log import Partition, Positions
 from ringup.errors import LogError
@@ -51,8 +52,6 @@ _DEFAULTS: Mapping[str, str | int | bool] = {
     "queued.min.messages": 100_000,
     "log_level": 2,  # what goes wrong is told by `_tell`, too
 }
-
-REREAD = "delete the whole state folder: then the sources are read anew"
 
 
 class KafkaClient:
@@ -111,13 +110,18 @@ class KafkaClient:
                 )
         return [(name, number) for name, topic in found.items() for number in sorted(topic.partitions)]
 
-    def seek(self, positions: Positions) -> None:
-        """Read on after `positions`; partitions that are not named from their beginning. See `connectors.log.Log`."""
+    def seek(self, positions: Positions) -> dict[Partition, int]:
+        """Read on after `positions`; partitions that are not named from their beginning. See `connectors.log.Log`.
+
+        Returns where those begin.
+        """
         self.assigned = {}
         there = self.partitions()
         for partition, offset in positions.items():
-            self._check(partition, offset, there=partition in there)
+            bounds = self._bounds(partition) if partition in there else None
+            check_position(partition, offset, bounds, self._servers)
         self._consumer.assign([self._place(partition, positions) for partition in there])
+        return {partition: self._bounds(partition)[0] for partition in there if partition not in positions}
 
     def find(self) -> None:
         """Look for partitions that are new, and read them from their beginning."""
@@ -211,24 +215,6 @@ class KafkaClient:
         place = TopicPartition(*partition)
         bounds = self._ask(lambda wait: self._consumer.get_watermark_offsets(place, timeout=wait), patience)
         return bounds if bounds is not None else (0, 0)
-
-    def _check(self, partition: Partition, offset: int, *, there: bool) -> None:
-        topic, number = partition
-        low, high = self._bounds(partition) if there else (0, 0)
-        if not there or offset >= high:
-            raise LogError(
-                f"the warehouse has taken in {topic}[{number}] up to offset {offset}, "
-                + (f"but it ends at offset {high - 1}" if there else "but there is no such topic"),
-                where=self._servers,
-                mend=f"name the cluster that belongs to this state folder, or {REREAD}",
-            )
-        if offset + 1 < low:
-            raise LogError(
-                f"{topic}[{number}] was taken in up to offset {offset}, and what follows was removed by retention: "
-                f"the topic begins at offset {low} now",
-                where=self._servers,
-                mend=f"let topics keep records for longer than ringup may stand still, and {REREAD}",
-            )
 
     def _tell(self, error: KafkaError) -> None:
         """What the client says of itself, while it is read or asked."""

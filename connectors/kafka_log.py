@@ -7,6 +7,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -17,6 +18,8 @@ from connectors.formats import Formats
 from connectors.kafka_client import KafkaClient
 from connectors.kafka_errors import Seldom, Unanswered
 from connectors.kafka_goals import SnapshotGoals
+from connectors.kafka_overdue import Overdue
+from connectors.kafka_positions import tell_of_gaps
 from connectors.kafka_seat import Seat
 from connectors.kafka_topic_ids import TopicIds
 from connectors.log import RECORDS, Batch, Partition, Positions
@@ -32,6 +35,7 @@ _LOOK = 10.0
 _LOOK_SOON = 0.25
 _ANSWER = 1.0
 _START = 60.0
+_SEAT = 30.0
 _COMMIT_EVERY = 1.0
 _NONE: pa.Table = RECORDS.empty_table()
 
@@ -76,7 +80,7 @@ class KafkaLog:
         self._ready = deque[Batch]()
         self._taken = dict[Partition, int]()
         self._done: Positions = {}
-        self._upto: dict[Partition, int] | None = None
+        self._overdue = Overdue(self._client)
         self._assemblies = self._fresh()
 
     @property
@@ -94,38 +98,51 @@ class KafkaLog:
         """Why nothing can be read now; see `Log`."""
         return self._client.trouble or (self._silent if self._unread else None)
 
-    def seek(self, positions: Positions) -> None:
+    def seek(self, positions: Positions, stop: Event | None = None) -> None:
         """Continue after `positions`; see `Log`. Raises LogError, too, when another ringup reads for the group."""
         self._taken, self._done, self._assemblies = dict(positions), positions, self._fresh()
-        self._upto, self._unread = None, {}
+        self._overdue, self._unread = Overdue(self._client), {}
         self._ready.clear()
         # Notifications are few: always read from their beginning. A table that is not declared any more is left alone.
         wanted = {topic for topic, kind in self._kinds.items() if kind != NOTIFICATION}
-        self._client.seek({place: offset for place, offset in positions.items() if place[0] in wanted})
+        begins = self._client.seek({place: offset for place, offset in positions.items() if place[0] in wanted})
+        # What is empty has a position, too: that nothing was there before this offset.
+        self._taken |= {place: offset - 1 for place, offset in begins.items() if place[0] in wanted}
+        if not positions:
+            tell_of_gaps({place: offset for place, offset in begins.items() if self._kinds[place[0]] == DATA})
         notices = [place for place in self._client.assigned if self._kinds[place[0]] == NOTIFICATION]
         self._snapshots.begin(self._client.ends(notices, patience=None))
         self._ids.begin({topic for topic, _ in positions})
         self._ids.check(self._topics(), _START)
-        self._seat.take(self._topics(), _START)
+        self._seat.take(self._topics(), _SEAT, stop)
 
     def read(self, limit: int, wait: float) -> Batch | None:
         """Take about `limit` further records; see `Log`."""
         until = time.monotonic() + wait
-        self._seat.check()
-        while not self._ready:
-            self._look()
+        while True:
+            self._seat.check()
             rest = max(0.0, min(until - time.monotonic(), _LOOK_SOON))
-            came = self._unread or self._client.read(limit, rest)
-            try:
-                self._take_in(came)
-            except Unanswered as error:
-                self._wait_for_registry(error, came, rest)
-            else:
-                self._unread = {}
-                self._release_overdue()
-            if (self._unread or not came) and time.monotonic() >= until:
-                break
-        return self._ready.popleft() if self._ready else None
+            if not self._seat.sure:
+                time.sleep(rest)
+            elif self._ready:
+                return self._ready.popleft()
+            elif self._read(limit, rest) and not self._unread:
+                continue
+            if not self._ready and time.monotonic() >= until:
+                return None
+
+    def _read(self, limit: int, wait: float) -> bool:
+        """Take in what comes within `wait` seconds, and whether anything did."""
+        self._look()
+        came = self._unread or self._client.read(limit, wait)
+        try:
+            self._take_in(came)
+        except Unanswered as error:
+            self._wait_for_registry(error, came, wait)
+        else:
+            self._unread = {}
+            self._release_overdue()
+        return bool(came)
 
     def acknowledge(self, positions: Positions) -> None:
         """Commit the offsets to the consumer group, for tools that show its lag; now and then is enough."""
@@ -212,29 +229,14 @@ class KafkaLog:
         time.sleep(rest)
 
     def _release_overdue(self) -> None:
-        """Give out what was held for too long, once all was read that the topics had by then.
-
-        So it is not for want of reading, or of a broker, that it is not whole.
-        """
-        now = time.monotonic()
-        late = [assembly for assembly in self._assemblies.values() if assembly.overdue(now)]
-        if not late:
-            self._upto = None
-            return
-        if self._upto is None:
-            try:
-                self._upto = self._client.ends(list(self._client.assigned))
-            except Unanswered:
-                for assembly in late:
-                    assembly.wait_anew()
-                return
-        if not self._client.reached(self._upto):
-            return
-        self._upto = None
-        released = [assembly.tear() for assembly in late]
+        """Give out what was held for too long."""
+        released = self._overdue.released(self._assemblies.values())
         torn = sum(count for _, count in released)
-        log.warning("%d source transactions did not become whole within %g s; they go on as they are", torn, self._wait)
-        self._give(pa.concat_tables([changes for changes, _ in released]), torn)
+        if released:
+            log.warning(
+                "%d source transactions did not become whole within %g s; they go on as they are", torn, self._wait
+            )
+            self._give(pa.concat_tables([changes for changes, _ in released]), torn)
 
     def _give(self, changes: pa.Table, torn: int = 0) -> None:
         """Make batches of changes: what a snapshot read apart from what just happened."""

@@ -5,23 +5,20 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from threading import Event, Lock, Thread
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from connectors.kafka_access import admin_of, group_of
-from connectors.kafka_errors import REFUSED
-from connectors.kafka_refusals import Settings, grant, principal, wrong_setting
+from connectors.kafka_group import PREFIX, Group, is_ringup
+from connectors.kafka_refusals import Settings, wrong_setting
 from connectors.log import Positions
 from ringup.errors import LogError
 
 log = logging.getLogger("ringup.kafka")
 
-_PREFIX = "ringup-"
-"""What the names of all ringups in a group begin with: another consumer's may not."""
 _OURS: dict[str, str | int | bool] = {
     "group.protocol": "classic",
     "partition.assignment.strategy": "range,roundrobin",
@@ -37,7 +34,6 @@ _LOOK = 1.0
 _LEAVE = 2.0
 _TWIN = 60.0
 """Seconds within which whoever is thrown out twice has a twin."""
-_WRONG = {*REFUSED, KafkaError.INCONSISTENT_GROUP_PROTOCOL, KafkaError.GROUP_MAX_SIZE_REACHED}
 
 
 class Seat:
@@ -51,10 +47,10 @@ class Seat:
 
     def __init__(self, settings: Settings, name: str) -> None:
         """`settings` are librdkafka's, `group.id` among them. Raises ConfigError for those that it does not take."""
-        self.name = f"{_PREFIX}{name}"
-        self._settings, self._group = settings, str(settings["group.id"])
+        self.name = f"{PREFIX}{name}"
         session = int(settings.get("session.timeout.ms", _SESSION))
         self._session = session / 1_000
+        self._group = Group(settings, self.name, self._session)
         self._given: dict[str, Any] = {**settings, **_OURS, "session.timeout.ms": session, "logger": log}
         self._given |= {"max.poll.interval.ms": session, "group.instance.id": self.name}
         self._given |= {"on_commit": self._committed, "error_cb": self._tell}
@@ -66,7 +62,7 @@ class Seat:
         self._subscribed: Collection[str] = frozenset()
         self._positions: Positions = {}  # to be committed
         self._committing = False
-        self._joined = self._alone = self._forgotten = False
+        self._joined = self._alone = self._forgotten = self._doubted = False
         self._rivals: Collection[str] = frozenset()
         self._looked, self._served, self._fenced = 0.0, time.monotonic(), -math.inf
         self._warned: set[str] = set()
@@ -74,23 +70,19 @@ class Seat:
         self._looking, self._leaving = Lock(), Event()
         self._thread = Thread(target=self._serve, name="seat", daemon=True)
 
-    def take(self, topics: Collection[str], patience: float) -> None:
-        """Join by way of these topics, and wait until the seat is this ringup's.
+    def take(self, topics: Collection[str], patience: float, stop: Event | None = None) -> None:
+        """Join by way of these topics, and wait until the seat is this ringup's, or until `stop`.
 
         Where there is no topic yet there is nothing to join by: that is for `follow`. Raises LogError when another one
         has the seat, and when the brokers do not give it within `patience` seconds.
         """
         until = time.monotonic() + patience
-        self._refuse(self._others(self._members(patience)))
+        self._group.refuse(self._group.others(self._group.members(patience)))
         self.follow(topics)
-        while self._topics and not self._alone:
+        while self._topics and not self._alone and not (stop is not None and stop.is_set()):
             self.check()
             if time.monotonic() > until:
-                raise LogError(
-                    f"the group {self._group} takes nobody in: no answer within {patience:g} s",
-                    where=str(self._settings.get("bootstrap.servers", "")),
-                    mend="see that the brokers are well: kafka-consumer-groups --describe --state shows their groups",
-                )
+                raise self._group.closed(patience)
             time.sleep(_STEP)
 
     def follow(self, topics: Collection[str]) -> None:
@@ -102,10 +94,17 @@ class Seat:
     def check(self) -> None:
         """See that the seat is this one's; cheap. Raises LogError when it is another's, or may not be had any more."""
         before, self._served = self._served, time.monotonic()
-        if self._joined and self._served - before > self._session:
-            self._look()  # perhaps the whole process was held up, and somebody has come meanwhile
+        if self._subscribed and self._served - before > self._session:
+            self._doubted, self._looked = True, 0.0  # the whole process was held up, and somebody may have come
+        if self._doubted and self._served - self._looked >= _LOOK:
+            self._look()
         if self._lost is not None:
             raise self._lost
+
+    @property
+    def sure(self) -> bool:
+        """Whether nobody else can have the seat: otherwise read nothing."""
+        return not (self._doubted or self._forgotten)
 
     def commit(self, positions: Positions) -> None:
         """Tell the group how far it is; nobody waits for it."""
@@ -145,8 +144,10 @@ class Seat:
         try:
             if self._topics != self._subscribed:
                 self._subscribed = self._topics
-                self._consumer.subscribe(sorted(self._topics), on_assign=self._assigned, on_lost=self._expired)
-            if self._positions and not self._committing:
+                self._consumer.subscribe(
+                    sorted(self._topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._expired
+                )
+            if self._positions and not self._committing and (self._joined or not self._subscribed):
                 positions, self._positions = self._positions, {}
                 places = [TopicPartition(topic, number, offset + 1) for (topic, number), offset in positions.items()]
                 self._consumer.commit(offsets=places, asynchronous=True)
@@ -165,64 +166,40 @@ class Seat:
 
     def _expired(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         """Nothing was heard of this one for too long, so the brokers have forgotten it."""
-        self._forgotten = True
+        self._forgotten, self._joined = True, False
+
+    def _revoked(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        """The members are counted anew; until that is done the brokers take no offsets."""
+        self._joined = False
 
     def _look(self) -> None:
         """See who else is in the group now. Raises LogError when the seat is another's."""
         with self._looking:
             self._looked = time.monotonic()
-            if (members := self._members(_LOOK)) is None:
+            if (members := self._group.members(_LOOK)) is None:
                 return
-            others = self._others(members)
-            rivals = {member.group_instance_id: member for member in others if _is_ringup(member)}
+            others = self._group.others(members)
+            rivals = {member.group_instance_id: member for member in others if is_ringup(member)}
             if self._forgotten or len(others) == len(members):  # so it is the newcomer
-                self._refuse(rivals.values())
+                self._group.refuse(rivals.values())
             # Who is refused is gone the next time.
-            self._refuse([rivals[name] for name in rivals.keys() & self._rivals if name < self.name])
-            self._rivals, self._alone, self._forgotten = rivals.keys(), not rivals, False
+            self._group.refuse([rivals[name] for name in rivals.keys() & self._rivals if name < self.name])
+            self._rivals, self._alone, self._doubted = rivals.keys(), not rivals, False
+            self._forgotten = self._forgotten and not self._joined
         for member in others:
-            if not _is_ringup(member) and member.member_id not in self._warned:
+            if not is_ringup(member) and member.member_id not in self._warned:
                 self._warned.add(member.member_id)
                 log.warning(
                     "the group %s is ringup's, and %s at %s has joined it: offsets that it commits are not ringup's; "
                     "give it a group of its own",
-                    *(self._group, member.client_id, member.host.lstrip("/")),
+                    *(self._group.id, member.client_id, member.host.lstrip("/")),
                 )
-
-    def _members(self, patience: float) -> Sequence[Any] | None:
-        """The members of the group; None when nobody can say now."""
-        said = group_of(admin_of(self._settings), self._group, patience)
-        if said is None or (isinstance(said, KafkaError) and said.retriable()):
-            return None
-        members: Sequence[Any] = getattr(said, "members", ())
-        return members
-
-    def _others(self, members: Sequence[Any] | None) -> Sequence[Any]:
-        return [member for member in members or () if member.group_instance_id != self.name]
-
-    def _refuse(self, members: Iterable[Any]) -> None:
-        """Raises LogError when there is a ringup among these."""
-        for member in filter(_is_ringup, members):
-            raise LogError(
-                f"another ringup reads for the group {self._group}: {member.group_instance_id} "
-                f"at {member.host.lstrip('/')}",
-                where="ringup.yml: kafka.group",
-                mend=f"Stop that one first; the brokers forget one that has died within {self._session:g} s. Another "
-                "`group` is for another project only: both would send everything.",
-            )
 
     def _heed(self, error: KafkaError) -> None:
         if error.fatal() or error.code() == KafkaError._FATAL:
             self._come_again()
-        elif error.code() in _WRONG:
-            rights = grant(self._settings, "--operation", "Read", "--group", self._group)
-            raise LogError(
-                f"{principal(self._settings)} cannot be in the group {self._group}: {error.str()}",
-                where="ringup.yml: kafka.group",
-                mend=f"let an administrator run: {rights}"
-                if error.code() in REFUSED
-                else "Name a group that no other consumer uses.",
-            )
+        elif (wrong := self._group.wrong(error)) is not None:
+            raise wrong
         else:
             log.info("kafka, in the group: %s", error.str())
 
@@ -233,12 +210,8 @@ class Seat:
         """
         before, self._fenced = self._fenced, time.monotonic()
         if self._fenced - before < _TWIN:
-            raise LogError(
-                f"{self.name} has lost its seat in the group {self._group}: another one of this name has come after it",
-                where="ringup.yml: kafka.group",
-                mend="It has the same host name, folder and state, a copy of the machine perhaps. Stop one of them.",
-            )
-        log.warning("the seat in the group %s was given away, and is taken again", self._group)
+            raise self._group.twin()
+        log.warning("the seat in the group %s was given away, and is taken again", self._group.id)
         Thread(target=self._consumer.close, name="seat before", daemon=True).start()
         self._consumer = Consumer(self._given)
         self._subscribed, self._joined, self._alone, self._committing = frozenset(), False, False, False
@@ -249,8 +222,4 @@ class Seat:
     def _committed(self, error: KafkaError | None, places: Sequence[TopicPartition]) -> None:
         self._committing = False
         if error is not None:
-            log.info("offsets were not committed to the group %s: %s", self._group, error.str())
-
-
-def _is_ringup(member: Any) -> bool:
-    return str(member.group_instance_id or "").startswith(_PREFIX)
+            log.info("offsets were not committed to the group %s: %s", self._group.id, error.str())

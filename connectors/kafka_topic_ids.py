@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from connectors.kafka_access import admin_of
-from connectors.kafka_client import REREAD
+from connectors.kafka_positions import REREAD
 from connectors.kafka_refusals import Settings
 from ringup.errors import LogError
 

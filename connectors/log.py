@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Protocol, TypeAlias
 
 import pyarrow as pa
@@ -49,10 +50,11 @@ class Batch:
 class Log(Protocol):
     """A change log that can be read from any position on. One reader, one thread."""
 
-    def seek(self, positions: Positions) -> None:
+    def seek(self, positions: Positions, stop: Event | None = None) -> None:
         """Continue after `positions`; partitions that are not named are read from their beginning.
 
-        Raises LogError when a position is not in the log (ahead of its end, or overtaken by retention).
+        Where that takes a while, `stop` ends it. Raises LogError when a position is not in the log (ahead of its end,
+        or overtaken by retention).
         """
 
     def read(self, limit: int, wait: float) -> Batch | None:

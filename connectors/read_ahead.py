@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
+from threading import Event
 
 from connectors.log import Batch, Log, Positions
 
@@ -41,11 +42,11 @@ class ReadAhead:
         """Why nothing can be read now; see `Log`."""
         return self._log.trouble
 
-    def seek(self, positions: Positions) -> None:
+    def seek(self, positions: Positions, stop: Event | None = None) -> None:
         """Continue after `positions`; see `Log`."""
         self._settle()
         self._next = self._committed = None
-        self._log.seek(positions)
+        self._log.seek(positions, stop)
         self._note()
 
     def read(self, limit: int, wait: float) -> Batch | None:

@@ -77,7 +77,7 @@ class Pipeline:
     def run(self, stop: threading.Event, on_change: Callable[[str], None] = lambda state: None) -> None:
         """Take in, decide and send until `stop` is set; then finish what is under way and release everything."""
         try:
-            self.log.seek(self.engine.warehouse.positions())
+            self.log.seek(self.engine.warehouse.positions(), stop)
             self.capture.start(declared_columns(self.project.tables, self.sources))
             self.dispatcher.start()
             gc.freeze()  # what is there by now stays, and need not be looked through again and again

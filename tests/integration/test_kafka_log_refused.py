@@ -34,6 +34,34 @@ def test_a_position_that_retention_has_overtaken_is_refused(topics: Topics) -> N
     assert "let topics keep records for longer" in caught.value.mend
 
 
+def test_an_empty_partition_that_retention_has_overtaken_is_refused(topics: Topics) -> None:
+    """It had a position, too: that nothing was in it."""
+    topics.row(BILLS, 1, 0, "7:1")
+    topics.end("7:9", bills=1)
+    with closing(topics.log(bootstrapped=True)) as log:
+        positions = batch_of(log).positions
+    topics.log(positions).close()
+    for number in range(3):
+        topics.row(BILLS, number, 1, f"{number}:1")
+    topics.admin.delete_records([TopicPartition(BILLS, 1, 2)])[TopicPartition(BILLS, 1)].result()
+    with pytest.raises(LogError, match=r"pos\.shop\.bills\[1\] was empty when it was read last, .* at offset 2 now"):
+        topics.log(positions)
+
+
+def test_a_state_that_begins_anew_is_told_what_retention_has_removed(
+    topics: Topics, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The topics do not hold all rows any more, and nobody would notice."""
+    for number in range(3):
+        topics.row(BILLS, number, 0)
+    topics.log({}).close()
+    assert "retention" not in caplog.text
+    topics.admin.delete_records([TopicPartition(BILLS, 0, 2)])[TopicPartition(BILLS, 0)].result()
+    topics.log({}).close()
+    assert "pos.shop.bills: retention has removed the oldest changes" in caplog.text
+    assert "ringup connectors snapshot" in caplog.text
+
+
 def test_a_topic_that_is_deleted_meanwhile_stops_the_reader(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not taken for a quiet one."""
     monkeypatch.setattr("connectors.kafka_log._LOOK", 0.2)

@@ -40,7 +40,7 @@ class Counted:
     def trouble(self) -> str | None:
         return None
 
-    def seek(self, positions: Positions) -> None:
+    def seek(self, positions: Positions, stop: threading.Event | None = None) -> None:
         with self._alone():
             self.place = positions.get((TOPIC, 0), -1) + 1
 
