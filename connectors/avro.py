@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from functools import cache, partial
 from io import BytesIO
 from typing import Any, TypeAlias
@@ -15,13 +16,16 @@ import orjson
 import pyarrow as pa
 from fastavro import parse_schema, schemaless_reader
 
-from connectors.avro_columns import NotColumns, read_columns
+from connectors.avro_columns import SCALE, NotColumns, decimal, read_columns
 
 _MANY = 250
 """Records of one schema from which columns are faster than records."""
 
 _MEANT = ("name", "namespace", "fields", "items", "values", "symbols", "size")
-"""What is left of a schema besides its types. Logical types are: the JSON converter writes what they are made of."""
+"""What is left of a schema besides its types. The JSON converter writes what logical types are made of, but of decimals
+the number: `decimal.format` is NUMERIC."""
+
+_DECIMAL = "org.apache.kafka.connect.data.Decimal"
 
 Mend: TypeAlias = Callable[[Any], Any]
 
@@ -46,7 +50,7 @@ class Avro:
         if stream.tell() != len(body):
             raise ValueError(f"it ends at byte {stream.tell()} of {len(body)}")
         found = found if self._mend is None else self._mend(found)
-        return orjson.dumps(found, default=lambda value: b64encode(value).decode(), option=orjson.OPT_SERIALIZE_NUMPY)
+        return orjson.dumps(found, default=_written, option=orjson.OPT_SERIALIZE_NUMPY)
 
     def texts(self, bodies: Sequence[bytes]) -> Sequence[bytes] | None:
         """Many records; None where they are few, or have to be read one by one."""
@@ -59,6 +63,11 @@ class Avro:
         found = _sql().from_arrow(records).project("to_json(record)::varchar as text").to_arrow_table()
         texts: Sequence[bytes] = found.column("text").cast(pa.binary()).to_pylist()
         return texts
+
+
+def _written(value: bytes | Decimal) -> str | orjson.Fragment:
+    """What orjson has no words for. A decimal's are Java's, with as many digits as it has."""
+    return orjson.Fragment(str(value)) if isinstance(value, Decimal) else b64encode(value).decode()
 
 
 @cache
@@ -74,6 +83,8 @@ def _plain(schema: Any) -> Any:
     if not isinstance(schema, Mapping):
         return schema
     kept = {name: schema[name] for name in _MEANT if name in schema}
+    if (scale := _scale(schema)) is not None:
+        kept[SCALE] = scale
     if not kept:
         return _plain(schema["type"])
     for name in kept.keys() & {"items", "values"}:
@@ -83,8 +94,17 @@ def _plain(schema: Any) -> Any:
     return {"type": schema["type"], **kept}
 
 
+def _scale(schema: Mapping[str, Any]) -> int | None:
+    """Digits after the point of a decimal, in the words of Avro or in those of Kafka Connect; None where it is none."""
+    if schema["type"] not in ("bytes", "fixed"):
+        return None
+    if schema.get("logicalType") == "decimal":
+        return int(schema.get("scale", 0))
+    return int(schema["connect.parameters"]["scale"]) if schema.get("connect.name") == _DECIMAL else None
+
+
 def _mender(schema: Any, named: Mapping[str, Any]) -> Mend | None:
-    """What makes numbers of values of a schema such as Java would write; None where it has none."""
+    """What makes of the values of a schema the numbers that Java would write; None where it has none."""
     match schema:
         case "double":
             return _number
@@ -93,6 +113,8 @@ def _mender(schema: Any, named: Mapping[str, Any]) -> Mend | None:
         case list():
             mend = next(filter(None, (_mender(kind, named) for kind in schema)), None)
             return mend and partial(_unless_null, mend)
+        case {"type": "bytes" | "fixed"} if SCALE in schema:
+            return partial(decimal, schema[SCALE])
         case {"type": "record", "fields": fields}:
             mends = {field["name"]: mend for field in fields if (mend := _mender(field["type"], named)) is not None}
             return partial(_in_record, mends) if mends else None
@@ -108,7 +130,7 @@ def _mender(schema: Any, named: Mapping[str, Any]) -> Mend | None:
 
 
 def _unless_null(mend: Mend, value: Any) -> Any:
-    return mend(value) if isinstance(value, float | dict | list) else value
+    return mend(value) if isinstance(value, float | bytes | dict | list) else value
 
 
 def _in_record(mends: Mapping[str, Mend], record: Mapping[str, Any]) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +19,11 @@ import pyarrow.compute as pc
 Places: TypeAlias = npt.NDArray[np.int64]
 """For each record, the next byte to read. What reads a value moves them on."""
 
+SCALE = "scale"
+"""What a schema of bytes has that are a decimal: how many digits stand after the point."""
+
+_DIGITS = 38
+"""The most that a decimal has in Arrow and in DuckDB."""
 _LONGEST = 63
 """Bits of a number before its last byte."""
 
@@ -65,6 +71,8 @@ class _Columns:
         if isinstance(schema, list):
             return self._union(schema, at)
         kind = schema if isinstance(schema, str) else schema["type"]
+        if kind == "bytes" and SCALE in schema:
+            return self._decimals(schema[SCALE], at)
         if kind in self._simple:
             return self._simple[kind](at)
         if isinstance(schema, str):
@@ -94,6 +102,12 @@ class _Columns:
         places = np.full(at.size, -1)
         places[rows] = np.arange(rows.size)
         return values.take(pa.array(places, mask=places < 0))
+
+    def _decimals(self, scale: int, at: Places) -> pa.Array:
+        """Exact numbers, as long as there is a type for them."""
+        if not 0 <= scale <= _DIGITS:
+            raise NotColumns("scale")
+        return pa.array([decimal(scale, v) for v in self._texts(at).to_pylist()], pa.decimal128(_DIGITS, scale))
 
     def _array(self, items: Any, at: Places) -> pa.Array:
         """Lists: first the first item of each, then the second, and at last all in their order."""
@@ -149,6 +163,11 @@ class _Columns:
         offsets = np.r_[0, ends].astype(np.int32)
         buffers = [None, pa.py_buffer(offsets), pa.py_buffer(self._data[places])]
         return pa.Array.from_buffers(pa.binary(), sizes.size, buffers)
+
+
+def decimal(scale: int, value: bytes) -> Decimal:
+    """The number whose digits without the point are these bytes, the highest first. Nothing is rounded."""
+    return Decimal(f"{int.from_bytes(value, signed=True)}e{-scale}")
 
 
 def _finite(numbers: pa.Array) -> pa.Array:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -18,8 +18,10 @@ from confluent_kafka import Consumer, TopicPartition
 from typer.testing import CliRunner
 
 from connectors.connect import Connect
+from connectors.drift import desired
 from connectors.kafka_log import KafkaLog
 from connectors.kafka_signals import KafkaSignals
+from connectors.registry import Registry
 from connectors.sources import Source, load_sources
 from ringup.cli import app
 from ringup.config import load_config
@@ -27,6 +29,7 @@ from ringup.init import start_project
 from ringup.local_connect import LocalConnect
 from ringup.local_kafka import LocalKafka
 from ringup.local_mariadb import LocalMariaDB
+from ringup.local_registry import LocalRegistry
 from tests.captured import PATIENCE
 from tests.fetched import fetch
 from tests.starter import eventually
@@ -34,6 +37,8 @@ from tests.three_formats import Mirrored
 from transforms.mirror import Mirror
 from transforms.project import Table, load_project
 from transforms.warehouse import Warehouse
+
+AVRO = "io.apicurio.registry.utils.converter.AvroConverter"
 
 TYPES = {
     "price": ("decimal(12, 2)", "decimal(12,2)", ("12.50", "-9999999999.99"), "{}"),
@@ -101,10 +106,7 @@ class Shop:
 
     def until(self, done: Callable[[], bool]) -> None:
         """Read until it is so."""
-        until = time.monotonic() + PATIENCE
-        while not done():
-            assert time.monotonic() < until
-            self.mirrored.read()
+        read_until(self.mirrored, done)
 
     def until_row(self, number: int, table: str = "things") -> None:
         """Read until the row is there."""
@@ -151,7 +153,7 @@ def discovered(folder: Path, kafka: Mapping[str, str], environ: Mapping[str, str
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory, kafka_jars: None) -> Iterator[Shop]:
     """Everything runs, and the snapshot is in: a row with values, and one without."""
-    fetch("mariadb", "debezium-mariadb")
+    fetch("mariadb", "debezium-mariadb", "avro-converter")
     home = tmp_path_factory.mktemp("tills")
     with ExitStack() as stack:
         mariadb = stack.enter_context(LocalMariaDB(home / "mariadb"))
@@ -170,22 +172,36 @@ def shop(tmp_path_factory: pytest.TempPathFactory, kafka_jars: None) -> Iterator
             "TILLS_USER": mariadb.user,
             "TILLS_PASSWORD": mariadb.password,
         }
-        worker = stack.enter_context(LocalConnect(home / "connect", kafka.bootstrap, environ, ("debezium-mariadb",)))
+        plugins = ("debezium-mariadb", "avro-converter")
+        worker = stack.enter_context(LocalConnect(home / "connect", kafka.bootstrap, environ, plugins))
         tills, declared = discovered(home / "my-shop", {"bootstrap": kafka.bootstrap, "connect": worker.url}, environ)
-        warehouse = stack.enter_context(closing(Warehouse(home / "live.duckdb")))
-        settings = {"bootstrap.servers": kafka.bootstrap, "group.id": "tills"}
-        topics = [table.topic for table in declared]
-        log = stack.enter_context(closing(KafkaLog(settings, [tills.prefix], topics, 5.0, name="test")))
+        mirrored = stack.enter_context(mirror_of(tills, declared, kafka, home))
+        yield Shop(mariadb, kafka, worker, Connect(worker.url), mirrored)
+
+
+@contextmanager
+def mirror_of(
+    source: Source, declared: tuple[Table, ...], kafka: LocalKafka, home: Path, registry: Registry | None = None
+) -> Iterator[Mirrored]:
+    """A mirror of a source, whose snapshot is in."""
+    settings = {"bootstrap.servers": kafka.bootstrap, "group.id": source.name}
+    topics = [table.topic for table in declared]
+    with (
+        closing(Warehouse(home / f"{source.name}.duckdb")) as warehouse,
+        closing(KafkaLog(settings, [source.prefix], topics, 5.0, name="test", registry=registry)) as log,
+    ):
         log.seek({})
-        running = Shop(
-            mariadb,
-            kafka,
-            worker,
-            Connect(worker.url),
-            Mirrored(tills, log, declared, warehouse, Mirror(warehouse, declared)),
-        )
-        running.until(lambda: log.bootstrapped)
-        yield running
+        mirrored = Mirrored(source, log, declared, warehouse, Mirror(warehouse, declared))
+        read_until(mirrored, lambda: log.bootstrapped)
+        yield mirrored
+
+
+def read_until(mirrored: Mirrored, done: Callable[[], bool]) -> None:
+    """Read until it is so."""
+    until = time.monotonic() + PATIENCE
+    while not done():
+        assert time.monotonic() < until
+        mirrored.read()
 
 
 def test_every_type_is_found(shop: Shop) -> None:
@@ -208,6 +224,32 @@ def test_every_type_is_exact(shop: Shop) -> None:
         texts = [None if word == "NULL" else bytes.fromhex(word).decode() for word in written]
         assert rows[int(number)] == {"id": number, **dict(zip(TYPES, texts, strict=True))}
     assert shop.mirrored.quarantined == 0
+
+
+def test_avro_gives_the_same_rows(shop: Shop, tmp_path: Path) -> None:
+    """Numbers above what a long holds are bytes in Avro: in the key and elsewhere, one record by itself and many."""
+    shop.execute("insert into parts select seq, 'many' from seq_100_to_500")
+    shop.until_row(500, "parts")
+    with ExitStack() as stack:
+        served = stack.enter_context(LocalRegistry(tmp_path / "registry"))
+        registry = stack.enter_context(closing(Registry(served.url, {})))
+        config = dict(shop.mirrored.source.config)
+        for side in ("key.converter", "value.converter"):
+            config |= {side: AVRO, f"{side}.apicurio.registry.url": served.converter_url}
+        (tmp_path / "avro.json").write_text(json.dumps({"name": "avro", "config": config | {"topic.prefix": "avro"}}))
+        (source,) = load_sources(tmp_path)
+        shop.connect.put(source.name, desired(source, shop.kafka.bootstrap))
+        stack.callback(shop.connect.delete, source.name)
+        declared = tuple(replace(table, topic=f"avro.shop.{table.name}") for table in shop.mirrored.tables)
+        in_avro = stack.enter_context(mirror_of(source, declared, shop.kafka, tmp_path, registry))
+        shop.execute(f"insert into things values (5, {values(1)})", "insert into parts values (501, 'one')")
+        shop.until_row(501, "parts")
+        read_until(in_avro, lambda: 501 in in_avro.rows("parts"))
+        for table in ("things", "parts"):
+            assert in_avro.rows(table) == shop.mirrored.rows(table)
+        assert in_avro.quarantined == 0
+    shop.execute("delete from parts where id >= 100", "delete from things where id = 5")
+    shop.until(lambda: shop.mirrored_parts() == shop.parts())
 
 
 def test_transactions_stay_whole(shop: Shop) -> None:

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 from base64 import b64encode
+from decimal import Decimal
 from io import BytesIO
 from typing import Any
 
@@ -132,21 +133,55 @@ def test_what_is_no_number_is_told_as_java_does(kind: str, number: float) -> Non
 
 
 def test_what_is_only_said_about_a_type_changes_nothing() -> None:
-    """Logical types, defaults and Connect's own names: the JSON converter writes what they are made of."""
+    """Logical types but decimals, defaults, Connect's own names: the JSON converter writes what they are made of."""
     schema = {
         "type": "record",
         "name": "R",
         "fields": [
             {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis", "connect.name": "x"}},
             {"name": "text", "type": [{"type": "string", "connect.default": "new"}, "null"], "default": "new"},
-            {"name": "sum", "type": {"type": "bytes", "logicalType": "decimal", "precision": 4, "scale": 2}},
+            {"name": "raw", "type": {"type": "bytes", "connect.version": 1, "connect.name": "x"}},
         ],
     }
     plain = json.loads(json.dumps(schema))
     for field in plain["fields"]:
         field["type"].pop("logicalType", None) if isinstance(field["type"], dict) else None
-    (body,) = written(plain, {"at": 1, "text": None, "sum": b"\x04\xd2"})
-    assert json.loads(Avro(json.dumps(schema)).text(body)) == {"at": 1, "text": None, "sum": "BNI="}
+    (body,) = written(plain, {"at": 1, "text": None, "raw": b"\x04\xd2"})
+    assert json.loads(Avro(json.dumps(schema)).text(body)) == {"at": 1, "text": None, "raw": "BNI="}
+
+
+CONNECT = {"connect.version": 1, "connect.name": "org.apache.kafka.connect.data.Decimal"}
+DECIMALS = [
+    (0, {"logicalType": "decimal", "precision": 20}),
+    (2, {"logicalType": "decimal", "precision": 64, "scale": 2, "connect.parameters": {"scale": "2"}, **CONNECT}),
+    (0, {"connect.parameters": {"scale": "0"}, **CONNECT}),
+    (7, {"connect.parameters": {"scale": "7"}, **CONNECT}),
+    (-3, {"connect.parameters": {"scale": "-3"}, **CONNECT}),
+]
+
+
+@pytest.mark.parametrize(("scale", "said"), DECIMALS)
+@pytest.mark.parametrize("number", [0, 12, -1, 2**63, 2**64 - 1, -(10**37), 10**60 + 1])
+def test_a_decimal_is_a_number(scale: int, said: dict[str, Any], number: int) -> None:
+    """As it is with `decimal.format=NUMERIC`: to the last digit, whichever converter wrote it and however many."""
+    kind = {"type": "bytes", **said}
+    schema = {
+        "type": "record",
+        "name": "R",
+        "fields": [{"name": "a", "type": kind}, {"name": "b", "type": ["null", kind]}],
+    }
+    plain = json.loads(json.dumps(schema).replace("logicalType", "x"))
+    digits = number.to_bytes(number.bit_length() // 8 + 1, signed=True)
+    avro, bodies = Avro(json.dumps(schema)), written(plain, {"a": digits, "b": digits}, {"a": digits, "b": None})
+    texts = [avro.text(body) for body in bodies]
+    found = [
+        json.loads(text, parse_int=Decimal, parse_float=Decimal) for text in [*texts, *(avro.texts(bodies * 200) or ())]
+    ]
+    exact = Decimal(f"{number}e{-scale}")
+    assert all(record["a"] == exact and record["b"] in (exact, None) for record in found)
+    assert found[1]["b"] is None
+    if scale <= 0 <= number:
+        assert texts[0] == f'{{"a":{exact},"b":{exact}}}'.encode()
 
 
 @pytest.mark.parametrize("spoil", [lambda body: body[:-1], lambda body: body + b"\0", lambda body: b"\xff" * 20])
