@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 
+from activations.messages import instant
 from activations.outbox import counts, messages
 from ringup.errors import WarehouseError
 from transforms.project import Project
@@ -39,12 +40,15 @@ class Questions:
                 if model.materialized != "view"
             }
             aside = self._con.execute(
-                "select topic, reason, count(*), max(quarantined_at) as last_at from live.ringup.quarantine "
-                f"group by topic, reason order by last_at desc limit {REASONS}"
+                "select topic, reason, count(*), max(quarantined_at) as last_at, arg_max(key, quarantined_at) "
+                f"from live.ringup.quarantine group by topic, reason order by last_at desc limit {REASONS}"
             ).fetchall()
             return {
                 "quarantine": quarantined,
-                "reasons": [{"topic": topic, "reason": reason, "changes": count} for topic, reason, count, _ in aside],
+                "reasons": [
+                    {"topic": topic, "reason": reason, "changes": count, "last_at": instant(last_at), "key": key}
+                    for topic, reason, count, last_at, key in aside
+                ],
                 "outdated": self._outdated,
                 "outbox": counts(self._con),
                 "rows": profiles,

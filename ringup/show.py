@@ -53,7 +53,9 @@ def status(answer: Mapping[str, Any]) -> None:
         console.print(_pairs({name: _count(value) for name, value in block.items()}))
     if answer["reasons"]:
         console.print(Text("\nChanges that were set aside", style="bold"))
-        console.print(_pairs({said["topic"]: f"{said['changes']:,}: {said['reason']}" for said in answer["reasons"]}))
+        console.print(_pairs(_aside(answer["reasons"])))
+        words = "Once the cause is mended, `ringup connectors snapshot SOURCE TABLE` reads a table again."
+        console.print(Text(words, style="dim"), soft_wrap=True)
     if answer["absent"]:
         console.print(Text("\nDeclared columns that do not come any more, and are null", style="bold"))
         console.print(_pairs({relation: ", ".join(columns) for relation, columns in answer["absent"].items()}))
@@ -102,6 +104,15 @@ def proof(answer: Mapping[str, Any]) -> None:
                 console.print(Text.assemble((f"{side:9} ", "red" if side == "kept" else "green"), values))
     style = "bold red" if answer["differ"] else "bold green"
     console.print(Text(f"\n{answer['differ']:,} rows differ", style=style))
+
+
+def _aside(reasons: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """By topic, why changes were set aside, how many, and the newest of them, by which to find the row."""
+    found = dict[str, list[str]]()
+    for said in reasons:
+        newest = f"   the newest at {said['last_at'][:19]} UTC, key {said['key'] or 'unknown'}"
+        found.setdefault(said["topic"], []).append(f"{said['changes']:,}: {said['reason']}\n{newest}")
+    return {topic: "\n".join(lines) for topic, lines in found.items()}
 
 
 def _outdated(models: Sequence[str]) -> None:

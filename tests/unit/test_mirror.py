@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from connectors.formats import unreadable
 from ringup.engine import Engine
 from ringup.errors import WarehouseError
+from ringup.questions import Questions
 from tests.live import BILLS, LINES, MEMBERS, bill, rows, take
 from tests.shop import COMMITTED, SHOP, TABLES, batch, change, table
 from transforms.compact import compact, compact_if_long
@@ -46,6 +48,20 @@ def test_a_record_that_could_not_be_decoded_is_kept_with_its_own_reason(engine: 
     take(engine, (BILLS, unreadable(b"\0\xff", "the registry knows no schema 9").decode()))
     assert quarantined(engine) == [(BILLS, "the registry knows no schema 9")]
     assert rows(engine, "select value->>'bytes' from live.ringup.quarantine") == [("AP8=",)]
+
+
+def test_what_was_set_aside_is_told_with_the_newest_key(engine: Engine) -> None:
+    """By reason: how many, when the last came, and the row in which to look for the cause."""
+    said = batch([(BILLS, change("c", None, bill(n, "A") | {"total": "NaN"}, 100)) for n in (1, 2)])
+    for n in (1, 2):
+        keys = pa.array([f'{{"bill_id":{n}}}'])
+        at = said.records.schema.get_field_index("key")
+        records = said.records.slice(n - 1, 1).set_column(at, said.records.schema.field(at), keys)
+        with engine.warehouse.transaction():
+            engine.apply(replace(said, records=records))
+    (found,) = Questions(engine.warehouse.reader(), SHOP).counts()["reasons"]
+    assert (found["topic"], found["changes"], found["key"]) == (BILLS, 2, '{"bill_id":2}')
+    assert datetime.fromisoformat(found["last_at"]) <= datetime.now(UTC)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,22 @@ STATUS: dict[str, Any] = {
     "messages": 3,
     "outdated": [],
     "channels": {"crm": {"state": "trouble", "cause": "takes no messages; they wait: HTTP 503", "mend": None}},
-    "reasons": [{"topic": "pos.pos.bills", "reason": "column total cannot be DECIMAL(12,2): NaN", "changes": 2}],
+    "reasons": [
+        {
+            "topic": "pos.pos.bills",
+            "reason": "column total cannot be DECIMAL(12,2): NaN",
+            "changes": 2,
+            "last_at": "2026-03-01T12:00:00.000000+00:00",
+            "key": '{"bill_id":5}',
+        },
+        {
+            "topic": "pos.pos.bills",
+            "reason": "not a change event that can be read",
+            "changes": 1,
+            "last_at": "2026-03-01T11:00:00.000000+00:00",
+            "key": None,
+        },
+    ],
     "absent": {"shop.orders": ["total"]},
     "edited": True,
     "outbox": {"delivered": 7},
@@ -44,7 +59,13 @@ def test_status_is_a_line_for_each_figure(capsys: pytest.CaptureFixture[str]) ->
     assert lines[crm + 1 : crm + 3] == [["it", "does", "not", "answer"], ["start", "the", "database"]]
     assert ["lag", "12,345"] in lines
     assert ["takes", "no", "messages;", "they", "wait:", "HTTP", "503"] in lines
-    assert ["pos.pos.bills", "2:", "column", "total", "cannot", "be", "DECIMAL(12,2):", "NaN"] in lines
+    bills = lines.index(["pos.pos.bills", "2:", "column", "total", "cannot", "be", "DECIMAL(12,2):", "NaN"])
+    assert [" ".join(line) for line in lines[bills + 1 : bills + 5]] == [
+        'the newest at 2026-03-01T12:00:00 UTC, key {"bill_id":5}',
+        "1: not a change event that can be read",
+        "the newest at 2026-03-01T11:00:00 UTC, key unknown",
+        "Once the cause is mended, `ringup connectors snapshot SOURCE TABLE` reads a table again.",
+    ]
     assert ["shop.orders", "total"] in lines
     assert any(line[:5] == ["The", "dbt", "project", "was", "edited"] for line in lines)
     assert lines.index(["messages", "3"]) == lines.index(["Since", "the", "start"]) + 1
