@@ -23,7 +23,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 _LOGIN = ("hostname", "port", "user", "password")
 _HEAD = """\
 # The tables of {name}, as `ringup connectors discover` found them. What is not declared is not copied: take out what
-# nobody needs. `identity`, how a row finds its customer, is a proposal made from names and foreign keys: check it.
+# nobody needs. `identity`, how a row finds its customer, is a proposal made from names and foreign keys: check it. An
+# identifier finds a customer where the table with the `profile` declares one of the same name.
 # `profile_id` is not in the source: ringup adds it to every table with an identity.
 sources:
   - name: {name}

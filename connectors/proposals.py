@@ -17,6 +17,7 @@ _IDENTIFIERS: Mapping[str, re.Pattern[str]] = {
     "phone": re.compile(r"(mobile|cell|tele)?_?(phone|mobile|msisdn|tel)(_?(no|number))?"),
     "card": re.compile(r"(loyalty|member|membership|club|bonus)_?(card|no|number)(_?(no|number|id|code))?|card_?no"),
 }
+_OF_CUSTOMERS = ("email", "phone", "card")
 _CUSTOMERS = re.compile(r"(.*_)?(customer|member|client|contact|person|guest|subscriber|household|patron)s?")
 _PEOPLE = re.compile(r"(.*_)?people")
 _CHANGED = re.compile(r"(last_)?(updated?|modified|changed?)(_?(at|on|ts|time|date|timestamp))?")
@@ -41,20 +42,26 @@ def names_of(catalog: Catalog) -> dict[str, str]:
     return {str(t): t.name if often[t.name] == 1 else f"{t.schema}_{t.name}" for t in catalog}
 
 
-def identities(catalog: Catalog, *, profiles_elsewhere: bool) -> Identities:
+def identities(catalog: Catalog, *, profiles_elsewhere: bool, declared: frozenset[str] = frozenset()) -> Identities:
     """Which table has the customers, and how the rows of others lead to them.
 
-    A project has one table of customers; `profiles_elsewhere` says that it is not in this database. An e-mail address
-    or a number may be a shop's, too: they are taken for a customer's in a table of customers alone.
+    A project has one table of customers; `profiles_elsewhere` says that it is not in this database, and `declared` are
+    its identifiers. An e-mail address or a number may be a shop's, too: they are taken for a customer's in a table of
+    customers alone. Where nobody could be found by an identifier, another way is looked for; only while nothing is
+    known of the customers it stays (see `unanswered`).
     """
     customers = _customers(catalog)
+    profile = next((t for t in customers[:1] if not profiles_elsewhere and _whole_key(t)), None)
+    known = declared | (_identifiers(profile, _OF_CUSTOMERS).keys() if profile is not None else set())
     found: Identities = {}
     for table in catalog:
-        known = _identifiers(table, ("email", "phone", "card") if table in customers else ("card",))
-        if table in customers[:1] and not profiles_elsewhere and _whole_key(table):
-            found[str(table)] = {"profile": table.key[0]} | ({"identifiers": known} if known else {})
-        elif known:
-            found[str(table)] = {"identifiers": known}
+        mine = _identifiers(table, _OF_CUSTOMERS if table in customers else ("card",))
+        if table is profile:
+            found[str(table)] = {"profile": table.key[0]} | ({"identifiers": mine} if mine else {})
+            continue
+        led = {kind: column for kind, column in mine.items() if kind in known}
+        if led or (mine and profile is None):
+            found[str(table)] = {"identifiers": led or mine}
     tables, names = {str(table): table for table in catalog}, names_of(catalog)
     ahead = list(found)
     for parent in ahead:  # from a customer outwards: those nearer to one come first
@@ -64,6 +71,17 @@ def identities(catalog: Catalog, *, profiles_elsewhere: bool) -> Identities:
                 found[str(child)] = {"via": {ways[0]: names[parent]}}
                 ahead.append(str(child))
     return found
+
+
+def unanswered(found: Identities, declared: frozenset[str]) -> dict[str, list[str]]:
+    """Identifiers by which nobody can be found, for no table with a `profile` has them: the tables that have each."""
+    known = declared.union(*(identity.get("identifiers", ()) for identity in found.values() if "profile" in identity))
+    asked: dict[str, list[str]] = {}
+    for table, identity in found.items():
+        for kind in identity.get("identifiers", ()):
+            if kind not in known:
+                asked.setdefault(kind, []).append(table)
+    return asked
 
 
 def _customers(catalog: Catalog) -> list[CatalogTable]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,7 +14,7 @@ from connectors.databases import KINDS, POSTGRES, Database, database_of
 from connectors.discovery import Left, check_name, chosen, connector, connector_json, sources_yaml
 from connectors.included import includes
 from connectors.lacking import together
-from connectors.proposals import Identities, identities, names_of
+from connectors.proposals import Identities, identities, names_of, unanswered
 from connectors.sources import Source, load_sources, refuse_without_kafka, resolve, variables
 from ringup.checked import ConfigFile, nearest
 from ringup.config import Config, load_config
@@ -71,8 +71,8 @@ def discover(project: Path, name: str, tables: Sequence[str], kind: str | None =
     if described is None:
         source = _fresh(config, name, database, [str(table) for table in taken])
     needs = database.examine(resolve(source, os.environ))
-    declared, profiles = _declared(config, name)
-    found = identities(taken, profiles_elsewhere=profiles)
+    declared, profiles, identifiers = _declared(config, name)
+    found = identities(taken, profiles_elsewhere=profiles, declared=identifiers)
     files: dict[Path, str] = {}
     if described is None:
         files[_json_path(config, name)] = connector_json(name, database, [str(table) for table in taken])
@@ -82,7 +82,10 @@ def discover(project: Path, name: str, tables: Sequence[str], kind: str | None =
     if undeclared:
         files[yml] = sources_yaml(name, source.prefix, taken, found, declared)
     there = tuple(path for path in files if path.exists())
-    lacking = () if config.kafka else _needs_kafka(source)
+    fresh = {
+        str(table): found[str(table)] for table in taken if str(table) in found and names[str(table)] in undeclared
+    }
+    lacking = (*(() if config.kafka else _needs_kafka(source)), *_needs_identifiers(fresh, identifiers))
     missing = tuple(undeclared) if yml in there else ()
     return Discovery(source, taken, found, tuple(left), needs, lacking, files, there, missing)
 
@@ -141,6 +144,15 @@ def _needs_kafka(source: Source) -> tuple[ConfigError, ...]:
     return ()
 
 
+def _needs_identifiers(found: Identities, declared: frozenset[str]) -> Iterator[ConfigError]:
+    for kind, tables in unanswered(found, declared).items():
+        yield ConfigError(
+            f"a table with a `profile` and the identifier `{kind}`, by which {', '.join(tables)} is to find customers",
+            mend=f"Declare it there: `identity: {{profile: ..., identifiers: {{{kind}: ...}}}}`, "
+            "or take it out where it was proposed.",
+        )
+
+
 def _json_path(config: Config, name: str) -> Path:
     return config.sources_folder / f"{name}.json"
 
@@ -168,15 +180,19 @@ def _wanted(everything: Catalog, source: Source, tables: Sequence[str]) -> Catal
     return tuple(named.values())
 
 
-def _declared(config: Config, source: str) -> tuple[frozenset[str], bool]:
-    """The tables of a source that the dbt project declares already, and whether another source has the customers."""
-    names, profiles = set(), False
+def _declared(config: Config, source: str) -> tuple[frozenset[str], bool, frozenset[str]]:
+    """What the dbt project declares already: the source's tables, whether another has the customers, and how those
+    are found: their identifiers.
+    """
+    names, profiles, identifiers = set[str](), False, set[str]()
     for path in sorted((config.dbt_folder / "models").rglob("*.y*ml")):
         for block in ConfigFile.read(path).data.get("sources") or ():
             for table in block.get("tables") or ():
                 meta = (table.get("config") or {}).get("meta") or table.get("meta") or {}
+                identity = meta.get("identity") or {}
                 if block.get("name") == source:
                     names.add(table.get("identifier") or table.get("name"))
-                else:
-                    profiles = profiles or bool((meta.get("identity") or {}).get("profile"))
-    return frozenset(names), profiles
+                if identity.get("profile"):
+                    profiles = profiles or block.get("name") != source
+                    identifiers |= set(identity.get("identifiers") or ())
+    return frozenset(names), profiles, frozenset(identifiers)

@@ -113,6 +113,24 @@ def test_a_way_that_leads_to_no_customer_is_refused(reference: Reference, other:
     assert "identity" in (error.where or "")
 
 
+def test_an_identifier_that_no_customer_has_is_refused(reference: Reference) -> None:
+    """Nobody would ever be found by it, and nothing would say so."""
+    made = reference.made
+    bills, members = (
+        made["sources"][f"source.corner_shop.{name}"]["config"]["meta"] for name in ("pos.bills", "crm.members")
+    )
+    bills["identity"] = {"identifiers": {"email": "loyalty_card"}}
+    error = tables_refused(made)
+    assert error.message == "pos.bills finds customers by `email`, which no table with a `profile` has"
+    assert (error.where or "").endswith(": pos.bills.identity.identifiers.email")
+    assert error.mend.startswith("Add `email`, with its column, to the `identifiers` of crm.members, or name one")
+    assert error.mend.endswith("that is there (card, west_card).")
+    members["identity"] = {"profile": "member_id"}
+    assert tables_refused(made).mend.endswith("crm.members, or remove it here.")
+    members["identity"] = {"identifiers": {"email": "loyalty_card"}}
+    assert tables_refused(made).mend.startswith("Declare the table with the customers: `identity: {profile: ...")
+
+
 def test_a_source_has_the_schema_of_its_name(reference: Reference) -> None:
     """The copy of a table is where the source's name says; the topic may be another."""
     made = reference.made

@@ -127,6 +127,19 @@ def test_it_writes_what_an_engineer_would(desk: Desk) -> None:
     assert desks["config"]["meta"] == {"topic": "tills.office.desks", "key": ["desk"]}
 
 
+def test_an_identifier_that_the_customers_lack_is_told(desk: Desk) -> None:
+    """They are another source's here, and until they have it nobody could be found by it."""
+    crm = desk.folder / "dbt_project" / "models" / "sources" / "crm.yml"
+    crm.parent.mkdir(parents=True, exist_ok=True)
+    identity, told = {"profile": "id"}, "the identifier `email`, by which shop.customers is to find customers"
+    for identifiers, status in (({}, 1), ({"email": "mail"}, 0)):
+        meta = {"key": ["id"], "identity": identity | {"identifiers": identifiers}}
+        crm.write_text(yaml.safe_dump({"sources": [{"name": "crm", "tables": [{"name": "people", "meta": meta}]}]}))
+        answer = desk.answer("shop.customers", "--dry-run", status=status)
+        assert answer["tables"][0]["identity"] == {"identifiers": {"email": "email"}}
+        assert [told in lack["message"] for lack in answer["lacking"]] == [True] * status
+
+
 def test_a_source_is_what_its_file_says(desk: Desk) -> None:
     """Once it is written the option is not needed, and one that contradicts it is refused."""
     desk.answer("shop.customers")

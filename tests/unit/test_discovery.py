@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from connectors.catalog import CatalogColumn, CatalogTable
 from connectors.databases import MARIADB, POSTGRES
 from connectors.discovery import chosen, connector_json, sources_yaml
-from connectors.proposals import freshness, identities, names_of
+from connectors.proposals import freshness, identities, names_of, unanswered
 from connectors.sources import load_sources
 from transforms.dbt.tables import is_taken
 
@@ -47,6 +47,21 @@ def test_there_is_one_table_of_customers() -> None:
     assert both["shop.customers"]["profile"] == "id"
     assert both["shop.guests"] == {"identifiers": {"email": "email"}}
     assert "profile" not in identities((CUSTOMERS,), profiles_elsewhere=True)["shop.customers"]
+
+
+def test_an_identifier_is_one_that_the_customers_have() -> None:
+    """Else the row is led another way. While nothing is known of the customers it is proposed, and told."""
+    mine = table("customers", "id", "email varchar")
+    bills = table("bills", "bill_id", "buyer", "loyalty_card varchar", buyer="shop.customers")
+    assert identities((mine, bills), profiles_elsewhere=False)["shop.bills"] == {"via": {"buyer": "customers"}}
+    card = {"identifiers": {"card": "loyalty_card"}}
+    alone = identities((bills,), profiles_elsewhere=False)
+    assert alone == {"shop.bills": card}
+    assert unanswered(alone, frozenset()) == {"card": ["shop.bills"]}
+    assert unanswered(alone, frozenset({"card"})) == {}
+    there = identities((CUSTOMERS, bills), profiles_elsewhere=True, declared=frozenset({"card"}))
+    assert there == {"shop.customers": card, "shop.bills": card}
+    assert unanswered(identities((CUSTOMERS, ORDERS), profiles_elsewhere=False), frozenset()) == {}
 
 
 def test_a_way_that_goes_round_in_circles_leads_nowhere() -> None:

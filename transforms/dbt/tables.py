@@ -57,6 +57,7 @@ def read_tables(folder: Path, made: Node, needed: set[str]) -> Iterator[Table]:
         _check_columns(table, place)
         found[table.relation] = (table, place)
     _check_profiles(found.values())
+    _check_identifiers(found.values())
     for table, place in found.values():
         if table.via is not None:
             _check_way({name: other for name, (other, _) in found.items()}, table, place)
@@ -72,6 +73,29 @@ def _check_profiles(found: Iterable[tuple[Table, Place]]) -> None:
             where=str(place.within("identity", "profile")),
             mend="One table has the customers. Let the other one find them by `identifiers` or `via`.",
         )
+
+
+def _check_identifiers(found: Iterable[tuple[Table, Place]]) -> None:
+    """A customer is found by what the table with the customers says of them, and by nothing else."""
+    customers = next((table for table, _ in found if table.profile is not None), None)
+    known = customers.identifiers if customers is not None else {}
+    for table, place in found:
+        for kind, column in table.identifiers.items():
+            if kind not in known:
+                raise ProjectError(
+                    f"{table.relation} finds customers by `{kind}`, which no table with a `profile` has",
+                    where=str(place.within("identity", "identifiers", kind)),
+                    mend=_mend_identifier(kind, column, customers),
+                )
+
+
+def _mend_identifier(kind: str, column: str, customers: Table | None) -> str:
+    if customers is None:
+        return f"Declare the table with the customers: `identity: {{profile: ..., identifiers: {{{kind}: {column}}}}}`."
+    known = (
+        f"name one that is there ({', '.join(customers.identifiers)})" if customers.identifiers else "remove it here"
+    )
+    return f"Add `{kind}`, with its column, to the `identifiers` of {customers.relation}, or {known}."
 
 
 def _columns(declared: Iterable[Node], place: Place) -> Iterator[Column]:
