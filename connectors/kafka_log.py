@@ -122,17 +122,18 @@ class KafkaLog:
         while True:
             self._seat.check()
             rest = max(0.0, min(until - time.monotonic(), _LOOK_SOON))
+            more = False
             if not self._seat.sure:
                 time.sleep(rest)
-            elif self._ready:
-                return self._ready.popleft()
-            elif self._read(limit, rest) and not self._unread:
-                continue
-            if not self._ready and time.monotonic() >= until:
+            else:
+                more = not self._ready and self._read(limit, rest)
+                if self._ready:
+                    return self._ready.popleft()
+            if not more and time.monotonic() >= until:
                 return None
 
     def _read(self, limit: int, wait: float) -> bool:
-        """Take in what comes within `wait` seconds, and whether anything did."""
+        """Take in what comes within `wait` seconds, and whether there was anything."""
         self._look()
         came = self._unread or self._client.read(limit, wait)
         try:
@@ -142,7 +143,7 @@ class KafkaLog:
         else:
             self._unread = {}
             self._release_overdue()
-        return bool(came)
+        return bool(came) and not self._unread
 
     def acknowledge(self, positions: Positions) -> None:
         """Commit the offsets to the consumer group, for tools that show its lag; now and then is enough."""
