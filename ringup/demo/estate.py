@@ -165,9 +165,10 @@ class DemoEstate(Started):
             there = till.is_there()
             till.disconnect()
             if not there:
+                how = "without --kafka" if self.mariadb is not None else "with --kafka"
                 raise ConfigError(
                     f"the demo in this folder has its tills ({till.name}) in another database server",
-                    mend="choose another folder, or start over with --fresh",
+                    mend=f"carry on as it began, {how}; or choose another folder, or start over with --fresh",
                     where="--project",
                 )
 

@@ -70,7 +70,7 @@ def run_demo(options: DemoOptions) -> DemoResult:
         stack.callback(run.stop)
         inbox = stack.enter_context(closing(Inbox(folder / "inbox.db")))
         result = _Demo(options, estate, run, inbox, came, show).play(stop)
-        show.result(result, options.folder)
+        show.result(result, options.folder, kafka=options.kafka)
         with show.waiting("Stopping"):
             stack.close()
     return result

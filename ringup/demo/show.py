@@ -67,7 +67,7 @@ class Show:
         if lines:
             self._console.print(Text("\n").join(lines), soft_wrap=True)
 
-    def result(self, result: DemoResult, folder: Path) -> None:
+    def result(self, result: DemoResult, folder: Path, *, kafka: bool = False) -> None:
         """How it went and what to try next, or one JSON object."""
         if self._machine:
             print(json.dumps(as_json(result)), flush=True)
@@ -85,7 +85,7 @@ class Show:
         self._console.print()
         self._console.print(table)
         self._console.print()
-        self.note(_next(result, folder))
+        self.note(_next(result, folder, kafka=kafka))
 
 
 def as_json(result: DemoResult) -> dict[str, object]:
@@ -131,13 +131,14 @@ def _proved(result: DemoResult) -> Text:
     return Text(f"yes: 0 rows differ in {result.proved_models} models", style="green")
 
 
-def _next(result: DemoResult, folder: Path) -> str:
+def _next(result: DemoResult, folder: Path, *, kafka: bool) -> str:
     somebody = result.somebody or 1
     project = f" --project {folder}"
+    demo = "ringup demo --kafka" if kafka else "ringup demo"
     commands = (
-        ("ringup demo", "the next bills"),
-        ("ringup demo --bills 0", "until Ctrl-C"),
-        ("ringup demo --fresh", "start over"),
+        (demo, "the next bills"),
+        (f"{demo} --bills 0", "until Ctrl-C"),
+        (f"{demo} --fresh", "start over"),
         ("ringup status", "what the pipeline is doing; while a demo runs, or now"),
         (f"ringup profile {somebody}", "all that is known of the last customer, and the messages"),
         ("ringup prove", "compute every model anew and compare"),

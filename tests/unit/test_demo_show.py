@@ -99,6 +99,15 @@ def test_the_summary_says_that_all_is_well_and_what_to_try(capsys: pytest.Captur
     ):
         assert words in out
     assert "ringup profile 1238 --project demo" in out
+    assert "ringup demo --bills 0 --project demo" in out
+
+
+def test_what_to_try_after_a_demo_on_kafka_is_on_kafka(capsys: pytest.CaptureFixture[str]) -> None:
+    """A demo carries on as it began, so each command that starts one says --kafka again."""
+    Show().result(RESULT, Path("demo"), kafka=True)
+    demos = [line for line in capsys.readouterr().out.splitlines() if "ringup demo" in line]
+    assert len(demos) == 3
+    assert all("ringup demo --kafka" in line for line in demos)
 
 
 @pytest.mark.parametrize(
