@@ -139,6 +139,6 @@ def show_states(states: Iterable[ConnectorState], *, as_json: bool) -> None:
     for title in ("Connector", "State", "Tasks", "Why"):
         table.add_column(title, overflow="fold")
     for state in states:
-        tasks = ", ".join(f"{task.number} {task.state}" for task in state.tasks)
+        tasks = ", ".join(f"task {task.number} {task.state}" for task in state.tasks)
         table.add_row(state.name, state.state, tasks, state.failed or state.cause or "")
     console.print(table)

@@ -66,13 +66,23 @@ def status(names: Names = None, project: Project = Path(), as_json: Json = False
 @app.command(epilog="`ringup connectors pause pos`")
 def pause(names: Names = None, project: Project = Path()) -> None:
     """Let connectors rest; they keep their place."""
-    _each(project, names, "paused", lambda connect, name: connect.pause(name))
+
+    def rest(connect: Connect, name: str) -> str:
+        connect.pause(name)
+        return "paused"
+
+    _each(project, names, rest)
 
 
 @app.command(epilog="`ringup connectors resume pos`")
 def resume(names: Names = None, project: Project = Path()) -> None:
     """Let paused connectors go on."""
-    _each(project, names, "resumed", lambda connect, name: connect.resume(name))
+
+    def go_on(connect: Connect, name: str) -> str:
+        connect.resume(name)
+        return "resumed"
+
+    _each(project, names, go_on)
 
 
 @app.command(epilog="`ringup connectors restart --only-failed`")
@@ -82,7 +92,14 @@ def restart(
     only_failed: Annotated[bool, typer.Option("--only-failed", help="Leave alone what runs.")] = False,
 ) -> None:
     """Start connectors and their tasks again, after what made them fail was mended."""
-    _each(project, names, "restarted", lambda connect, name: connect.restart(name, only_failed=only_failed))
+
+    def again(connect: Connect, name: str) -> str:
+        if only_failed and connect.state(name).failed is None:
+            return "nothing had failed"
+        connect.restart(name, only_failed=only_failed)
+        return "restarted"
+
+    _each(project, names, again)
 
 
 @app.command(epilog="`ringup connectors delete pos`")
@@ -90,7 +107,12 @@ def delete(
     names: Annotated[list[str], typer.Argument(help="Connectors of the project.")], project: Project = Path()
 ) -> None:
     """Remove connectors. Their topics, their offsets and the replication slots in the databases stay."""
-    _each(project, names, "deleted", lambda connect, name: connect.delete(name))
+
+    def remove(connect: Connect, name: str) -> str:
+        connect.delete(name)
+        return "deleted"
+
+    _each(project, names, remove, "There is nothing to delete; what there is, says: ringup connectors status")
 
 
 @app.command(epilog="`ringup connectors snapshot pos pos.bills pos.bill_lines`")
@@ -146,10 +168,21 @@ def discover(
         raise typer.Exit(DIFFERS)
 
 
-def _each(project: Path, names: list[str] | None, done: str, act: Callable[[Connect, str], None]) -> None:
+def _each(
+    project: Path,
+    names: list[str] | None,
+    act: Callable[[Connect, str], str],
+    mend: str = "Create what is missing: ringup connectors apply",
+) -> None:
+    """Do it to each connector that is there, and print what `act` says of it; then tell which are not there."""
+    from connectors.connect import NotThere
     from ringup.connecting import Connecting
 
-    chosen = Connecting(project, names)
+    chosen, missing = Connecting(project, names), list[str]()
     for source in chosen.sources:
-        act(chosen.connect, source.name)
-        typer.echo(f"{source.name}: {done}")
+        try:
+            typer.echo(f"{source.name}: {act(chosen.connect, source.name)}")
+        except NotThere:
+            missing.append(source.name)
+    if missing:
+        raise NotThere(f"Kafka Connect has no connector {', '.join(missing)}", mend=mend)

@@ -142,13 +142,17 @@ def test_connectors_pause_and_go_on(applied: Estate) -> None:
     assert applied.ringup("status").exit_code == 1
     assert applied.ringup("resume", "shop").stdout == "shop: resumed\n"
     eventually(lambda: applied.ringup("status").exit_code == 0)
-    assert applied.ringup("restart", "--only-failed").exit_code == 0
+    assert "task 0 RUNNING" in applied.ringup("status").stdout
+    assert applied.ringup("restart", "--only-failed").stdout == "shop: nothing had failed\n"
+    assert applied.ringup("restart").stdout == "shop: restarted\n"
 
 
 def test_a_connector_that_is_not_there_is_told(applied: Estate) -> None:
     """After `delete` it is missing; a name that no source has is refused with those that they have."""
     assert applied.ringup("delete", "shop").stdout == "shop: deleted\n"
     eventually(lambda: "MISSING" in applied.ringup("status").stdout)
+    assert "nothing to delete" in applied.refused("delete", "shop").mend
+    assert "connectors apply" in applied.refused("pause").mend
     assert applied.refused("status", "shopp").mend == "Did you mean `shop`?"
 
 
