@@ -37,11 +37,15 @@ def login_refused(config: Mapping[str, str], place: str, words: str) -> SourceEr
 
 
 def together(lacking: Sequence[SourceError]) -> SourceError:
-    """All that stands in the way as one error, so that whoever mends it goes to the database once."""
+    """All that stands in the way as one error, so that whoever mends it goes to the database once.
+
+    What mends several is said once.
+    """
+    mends = list(dict.fromkeys(error.mend for error in lacking))
     return SourceError(
         "; ".join(error.message for error in lacking),
         where=next((error.where for error in lacking if error.where), None),
-        mend="; ".join(error.mend for error in lacking),
+        mend="; ".join(mend for mend in mends if not any(mend in other for other in mends if other != mend)),
     )
 
 

@@ -39,6 +39,7 @@ def shown_as_json(found: Discovery, written: Sequence[Path]) -> str:
         "statements": list(found.needs.statements),
         "written": [str(path) for path in written],
         "undeclared": list(found.undeclared),
+        "uncopied": {table: dict(columns) for table, columns in found.uncopied.items()},
     }
     return json.dumps(answer, indent=2, ensure_ascii=False)
 
@@ -64,13 +65,23 @@ def show(found: Discovery, written: Sequence[Path], *, dry: bool) -> None:
     if found.undeclared:
         _say(f"{_yml(found)} is there, and lacks {', '.join(found.undeclared)}. Add these lines to its `tables`:\n")
         _say(_blocks(found))
+    for name, columns in found.uncopied.items():
+        told = ", ".join(f"{column} ({kind})" for column, kind in columns.items())
+        _say(f"Not declared in sources.yml, and so not copied: of {name} {told}.")
     for error in found.needs.lacking:
         _say(f"The database needs: {error.message}.\n  {error.mend}", style="yellow")
     for lack in found.lacking:
         _say(f"The project needs: {lack.message}.\n  {lack.mend}", style="yellow")
     if found.needs.statements:
-        _say("ringup prepares the database when it runs. Where its login may not, as the tables' owner:")
+        when = (
+            "`ringup connectors apply` prepares the database"
+            if found.on_kafka
+            else "ringup prepares the database when it runs"
+        )
+        _say(f"{when}. Where its login may not, as the tables' owner:")
         _say("".join(f"  {statement};\n" for statement in found.needs.statements).rstrip())
+    if found.on_kafka and found.complete and not dry:
+        _say("Next: ringup connectors apply")
 
 
 def _yml(found: Discovery) -> Path:

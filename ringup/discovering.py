@@ -27,7 +27,8 @@ class Discovery:
     """What was found in a database, and the files (by path) that describe it.
 
     `lacking` is what the project needs besides them. `there` are those of the files that exist and stay as they are;
-    `undeclared` are tables that such a file lacks.
+    `undeclared` are tables that such a file lacks, `uncopied` the columns (with their types) that a table has and its
+    declaration does not, which may be meant so.
     """
 
     source: Source
@@ -39,6 +40,8 @@ class Discovery:
     files: Mapping[Path, str]
     there: tuple[Path, ...]
     undeclared: tuple[str, ...]
+    uncopied: Mapping[str, Mapping[str, str]]
+    on_kafka: bool
 
     @property
     def complete(self) -> bool:
@@ -60,7 +63,11 @@ def discover(project: Path, name: str, tables: Sequence[str], kind: str | None =
     source = described or _fresh(config, name, database, [])
     _need_variables(source)
     login = resolve(source, os.environ)
-    taken, left = chosen(_wanted(database.catalog(login), source, tables), is_taken)
+    everything = database.catalog(login)
+    if tables and not everything:
+        user = login["database.user"]
+        raise SourceError(f"{name} has no table yet that {user} may see", mend="Create one first; then discover it.")
+    taken, left = chosen(_wanted(everything, source, tables), is_taken)
     if not taken and left:
         raise SourceError(
             f"{name} has no table that can be captured; " + "; ".join(f"{found.what}: {found.why}" for found in left),
@@ -80,14 +87,18 @@ def discover(project: Path, name: str, tables: Sequence[str], kind: str | None =
     undeclared = [names[str(table)] for table in taken if names[str(table)] not in declared]
     yml = config.dbt_folder / "models" / "sources" / f"{name}.yml"
     if undeclared:
-        files[yml] = sources_yaml(name, source.prefix, taken, found, declared)
+        files[yml] = sources_yaml(name, source.prefix, taken, found, frozenset(declared))
     there = tuple(path for path in files if path.exists())
     fresh = {
         str(table): found[str(table)] for table in taken if str(table) in found and names[str(table)] in undeclared
     }
     lacking = (*(() if config.kafka else _needs_kafka(source)), *_needs_identifiers(fresh, identifiers))
     missing = tuple(undeclared) if yml in there else ()
-    return Discovery(source, taken, found, tuple(left), needs, lacking, files, there, missing)
+    uncopied = {str(table): _more(table, declared.get(names[str(table)])) for table in taken}
+    uncopied = {table: columns for table, columns in uncopied.items() if columns}
+    return Discovery(
+        source, taken, found, tuple(left), needs, lacking, files, there, missing, uncopied, config.kafka is not None
+    )
 
 
 def write(found: Discovery) -> list[Path]:
@@ -180,19 +191,27 @@ def _wanted(everything: Catalog, source: Source, tables: Sequence[str]) -> Catal
     return tuple(named.values())
 
 
-def _declared(config: Config, source: str) -> tuple[frozenset[str], bool, frozenset[str]]:
-    """What the dbt project declares already: the source's tables, whether another has the customers, and how those
-    are found: their identifiers.
+def _more(table: CatalogTable, declared: frozenset[str] | None) -> dict[str, str]:
+    """The columns of a declared table that its declaration lacks, with their types."""
+    if declared is None:
+        return {}
+    return {column.name: column.data_type or "" for column in table.columns if column.name not in declared}
+
+
+def _declared(config: Config, source: str) -> tuple[dict[str, frozenset[str]], bool, frozenset[str]]:
+    """What the dbt project declares already: the source's tables with their columns, whether another has the customers,
+    and how those are found: their identifiers.
     """
-    names, profiles, identifiers = set[str](), False, set[str]()
+    tables, profiles, identifiers = dict[str, frozenset[str]](), False, set[str]()
     for path in sorted((config.dbt_folder / "models").rglob("*.y*ml")):
         for block in ConfigFile.read(path).data.get("sources") or ():
             for table in block.get("tables") or ():
                 meta = (table.get("config") or {}).get("meta") or table.get("meta") or {}
                 identity = meta.get("identity") or {}
                 if block.get("name") == source:
-                    names.add(table.get("identifier") or table.get("name"))
+                    columns = frozenset(column.get("name") for column in table.get("columns") or ())
+                    tables[table.get("identifier") or table.get("name")] = columns
                 if identity.get("profile"):
                     profiles = profiles or block.get("name") != source
                     identifiers |= set(identity.get("identifiers") or ())
-    return frozenset(names), profiles, frozenset(identifiers)
+    return tables, profiles, frozenset(identifiers)

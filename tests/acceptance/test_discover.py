@@ -136,6 +136,20 @@ def test_a_second_time_nothing_is_overwritten(shop: Shop) -> None:
     assert "- name: customers" not in done.stdout
 
 
+def test_columns_that_came_later_are_told(shop: Shop) -> None:
+    """Of a table that is declared already; leaving them out may be meant, so nothing is left to do."""
+    assert shop.ringup("connectors", "discover", "shop", "public.customers").returncode == 0
+    shop.execute("alter table customers add column note text")
+    try:
+        done = shop.ringup("connectors", "discover", "shop")
+        answer = shop.answer("connectors", "discover", "shop")
+    finally:
+        shop.execute("alter table customers drop column note")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "not copied: of public.customers note (varchar)." in done.stdout
+    assert answer["uncopied"] == {"public.customers": {"note": "varchar"}}
+
+
 def test_a_dry_run_prints_and_writes_nothing(shop: Shop) -> None:
     """The files are shown as they would be."""
     done = shop.ringup("connectors", "discover", "shop", "--dry-run")
@@ -153,6 +167,7 @@ def test_a_dry_run_prints_and_writes_nothing(shop: Shop) -> None:
         (["My-Shop"], {}, "cannot be a source's name", "small letters"),
         (["shop"], {"SHOP_PASSWORD": "wrong"}, "refuses the login", "database.password"),
         (["shop", "public.log"], {}, "no primary key", "add primary key"),
+        (["shop", "public.*"], {"SHOP_DATABASE": "postgres"}, "no table yet that", "Create one first"),
     ],
 )
 def test_what_is_wrong_is_told_with_the_mend(

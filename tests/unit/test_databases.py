@@ -38,3 +38,11 @@ def test_all_that_lacks_is_told_at_once() -> None:
     assert error.message == "pos has no table shop.bils; shop.bills has no column totl, which sources.yml declares"
     assert error.mend == "did you mean shop.bills?; did you mean total?"
     assert error.where == "config.table.include.list"
+
+
+def test_what_mends_several_is_said_once() -> None:
+    """Tables that are all still to be made have one mend."""
+    lacking = list(names_lack({"table.include.list": "shop.bills, shop.stores"}, "pos", []))
+    error = together(lacking)
+    assert error.message == "pos has no table shop.bills; pos has no table shop.stores"
+    assert error.mend == "correct it, or create the table first"
