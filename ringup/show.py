@@ -78,9 +78,11 @@ def profile(answer: Mapping[str, Any] | None, profile_id: int) -> None:
         _rows(f"in segment {segment}", row)
     messages = answer["messages"]
     console.print(Text(f"\nMessages, the newest first ({len(messages)})" if messages else "\nNo messages", "bold"))
+    width = max((len(message["channel"]) for message in messages[:_MESSAGES]), default=0)
     for message in messages[:_MESSAGES]:
         line = Text(f"{str(message['committed_at'])[:19]}  ", style="dim")
         line.append(f"{message['state']:9} ", style="green" if message["state"] == "delivered" else "yellow")
+        line.append(f"{message['channel']:{width}} ", style="dim")
         line.append(message["body"]["data"]["text"], style="not dim")
         console.print(line, soft_wrap=True)
     _outdated(answer["outdated"])

@@ -43,6 +43,7 @@ STATUS: dict[str, Any] = {
 MESSAGE = {
     "delivery_id": "msg_1",
     "activation": "thank_you",
+    "channel": "app",
     "body": {"data": {"text": "Thank you, Ann [really]."}},
     "committed_at": "2026-03-01T12:00:00.000000+00:00",
     "state": "delivered",
@@ -89,14 +90,15 @@ def test_a_profile_shows_traits_segments_and_messages(capsys: pytest.CaptureFixt
         "marts": {"customers": {"profile_id": 12345, "tier": None, "consent": True}},
         "segments": {"regulars": [{"orders": 5}, {"orders": 6}]},
         "outdated": [],
-        "messages": [MESSAGE],
+        "messages": [MESSAGE, {**MESSAGE, "channel": "webhook"}],
     }
     show.profile(answer, 12345)
     said = capsys.readouterr().out
     assert ["profile_id", "12345"] in [line.split() for line in said.splitlines()]
     assert "consent      yes" in said
     assert "in segment regulars" in said
-    assert "2026-03-01T12:00:00  delivered Thank you, Ann [really]." in said
+    assert "2026-03-01T12:00:00  delivered app     Thank you, Ann [really]." in said
+    assert "2026-03-01T12:00:00  delivered webhook Thank you, Ann [really]." in said
 
 
 def test_a_proof_shows_what_differs(capsys: pytest.CaptureFixture[str]) -> None:

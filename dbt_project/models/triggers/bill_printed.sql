@@ -24,7 +24,7 @@ select
     tiers.tier,
     tiers.next_tier,
     tiers.next_points - earned.points_earned as points_to_next_tier,
-    coalesce(tiers.next_points - earned.points_earned || ' to ' || tiers.next_tier, 'the highest tier') as to_go
+    coalesce(format('{:,} to {}', tiers.next_points - earned.points_earned, tiers.next_tier), 'the highest tier') as to_go
 from {{ ref('stg_bills') }} as bills
 join earned
     on bills.profile_id = earned.profile_id
