@@ -46,6 +46,7 @@ def run_project(config: Config, environ: Mapping[str, str], *, as_json: bool, un
     stop, state = threading.Event(), config.state_folder
     with Progress(config.project, as_json=as_json) as progress, _explained(state), Ownership(state):
         with _logged(state / "logs", progress), _stopped_by_signals(stop, progress):
+            progress.say("starting")
             if until_input_ends:
                 threading.Thread(target=_wait_for_the_end, args=(stop,), name="input", daemon=True).start()
             try:
@@ -58,10 +59,13 @@ def run_project(config: Config, environ: Mapping[str, str], *, as_json: bool, un
 
 
 def _run(pipeline: Pipeline, state: Path, stop: threading.Event, progress: Progress) -> None:
-    api = serve(pipeline, state)
+    api, begun = serve(pipeline, state), False
 
     def on_change(now: str) -> None:
-        progress.say(now)
+        nonlocal begun
+        if begun or now != "stopping":  # what is refused never ran
+            progress.say(now)
+        begun = True
         if now == "stopping":
             api.stop()
 

@@ -7,13 +7,16 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from ringup.errors import LogError
+from ringup.metrics import Metrics
 from ringup.progress import Progress
-from ringup.running import _logged, _stopped_by_signals
+from ringup.running import _logged, _run, _stopped_by_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -45,3 +48,33 @@ def test_the_log_has_everything_and_warnings_are_said(tmp_path: Path) -> None:
     assert paper.getvalue().splitlines()[0].endswith("error: a fault")
     assert "a batch" not in paper.getvalue()
     assert logging.getLogger().handlers == handlers
+
+
+class FakePipeline:
+    """One that says these states, and is refused."""
+
+    state = "starting"
+    metrics = Metrics()
+
+    def __init__(self, *states: str) -> None:
+        self.log, self._states = self, states
+
+    def lag(self) -> int:
+        """Nothing is behind."""
+        return 0
+
+    def run(self, stop: threading.Event, on_change: Callable[[str], None]) -> None:
+        """As the pipeline ends: with its last state, and the error."""
+        for state in (*self._states, "stopping"):
+            on_change(state)
+        raise LogError("no", mend="yes")
+
+
+@pytest.mark.parametrize("states", [(), ("live",)])
+def test_only_what_ran_stops(states: tuple[str, ...], tmp_path: Path) -> None:
+    """A run that is refused says nothing before its error; one that was live says that it is stopping."""
+    paper = io.StringIO()
+    with Progress("shop", console=Console(file=paper)) as progress, pytest.raises(LogError):
+        _run(FakePipeline(*states), tmp_path, threading.Event(), progress)  # type: ignore[arg-type]
+    said = [line.partition("  ")[2] for line in paper.getvalue().splitlines()]
+    assert said == [*states, *(["stopping"] if states else [])]
