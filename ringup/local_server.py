@@ -109,10 +109,22 @@ class LocalServer:
         self._guard = Guard(["kill", str(self._process.pid)])
         until = time.monotonic() + patience
         while not ready():
-            if self.pid is None or time.monotonic() > until:
+            ended = self._process.poll()
+            if ended is not None or time.monotonic() > until:
                 self.stop()
-                raise CaptureError(f"the local {self.name} does not start", mend=f"read {self.log}")
+                raise self._not_started(ended, patience)
             time.sleep(_LOOK)
+
+    def _not_started(self, ended: int | None, patience: float) -> CaptureError:
+        if ended is not None:
+            return CaptureError(
+                f"the local {self.name} does not start: it ended by itself, with status {ended}",
+                mend=f"read {self.log}",
+            )
+        return CaptureError(
+            f"the local {self.name} does not start: it did not answer within {patience:.0f} s",
+            mend=f"start again, for the machine may have been busy; if it stays so, read {self.log}",
+        )
 
     def stop(self, patience: float = 20.0) -> None:
         """Let it end in order; kill it when that takes too long. Without a running server, nothing happens."""
