@@ -86,7 +86,8 @@ def host(folder: Path, postgres: Sequence[str], mariadb: Sequence[str], *, as_js
         to.print(text, markup=False, soft_wrap=True)
 
     with ExitStack() as stack:
-        stack.enter_context(Ownership(folder, mend="Use what it started, or stop it first: kill {pid}"))
+        mend = "Use what it started, stop it first (kill {pid}), or name another --folder."
+        stack.enter_context(Ownership(folder, mend, "the parts in this folder"))
         with interrupted_by_signals():
             _fetch(say)
             _wait_for_leftovers(folder, say)

@@ -34,8 +34,13 @@ class Ownership:
         ...
     """
 
-    def __init__(self, state: Path, mend: str = "Ask it: ringup status. Or stop it first: kill {pid}") -> None:
-        self._path, self._mend = state / "owner.pid", mend
+    def __init__(
+        self,
+        state: Path,
+        mend: str = "Ask it: ringup status. Or stop it first: kill {pid}",
+        what: str = "this project",
+    ) -> None:
+        self._path, self._mend, self._what = state / "owner.pid", mend, what
         self._file = -1
 
     def __enter__(self) -> Self:
@@ -48,7 +53,7 @@ class Ownership:
             pid = os.read(file, 32).decode().strip()
             os.close(file)
             raise OwnedError(
-                f"process {pid} has this project already",
+                f"process {pid} has {self._what} already",
                 where=str(self._path.parent),
                 mend=self._mend.format(pid=pid),
             ) from None

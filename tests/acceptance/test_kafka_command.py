@@ -114,6 +114,7 @@ def test_every_part_is_there_until_ctrl_c(hosting: Hosting) -> None:
     assert any(child.environ().get("TILLS_PASSWORD") == password for child in worker), "connectors refer to it"
     second, _ = (refused := hosting.begin()).communicate(timeout=WAIT)
     assert (refused.returncode, json.loads(second)["error"]) == (3, "OwnedError")
+    assert json.loads(second)["message"] == f"process {process.pid} has the parts in this folder already"
     family = [*psutil.Process(process.pid).children(recursive=True), *hosting.parts()]
     assert len(family) > 5
     process.send_signal(signal.SIGINT)
