@@ -101,6 +101,7 @@ class TopicProducer:
                 self._words(wrong),
                 where=f"{self._where}.topic",
                 mend=f"Create it: kafka-topics --bootstrap-server {brokers} --create --topic {self._topic}"
+                f" (or, where `ringup kafka` runs the brokers, start that with --topic {self._topic})"
                 if absent
                 else f"Let an administrator run: {grant_topics(self._settings, [self._topic], 'Write')}",
             )

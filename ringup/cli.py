@@ -70,6 +70,7 @@ def demo(
 @app.command(
     epilog="`ringup kafka` · with a database shop in PostgreSQL, as `ringup init` has it\n\n"
     "`ringup kafka --postgres pos --postgres crm --mariadb west` · what the reference project has\n\n"
+    "`ringup kafka --topic shop.messages` · with a topic for a Kafka channel\n\n"
     "`ringup kafka --json` · one JSON object, once all is there"
 )
 def kafka(
@@ -79,6 +80,9 @@ def kafka(
     mariadb: Annotated[
         list[str], typer.Option("--mariadb", help="A source with a database in MariaDB; may be repeated.")
     ] = ["tills"],  # noqa: B006
+    topic: Annotated[
+        list[str] | None, typer.Option("--topic", help="A topic to be made; may be repeated.", metavar="NAME")
+    ] = None,
     folder: Annotated[Path, typer.Option("--folder", help="Where all of it lives, and is kept.")] = Path(
         ".ringup/kafka"
     ),
@@ -92,7 +96,7 @@ def kafka(
     """
     from ringup.hosting import host
 
-    host(folder, postgres, mariadb, as_json=as_json)
+    host(folder, postgres, mariadb, topic or (), as_json=as_json)
 
 
 @app.command(epilog="`ringup init my-shop`\n\n`ringup init --empty my-shop` · for `ringup connectors discover` to fill")

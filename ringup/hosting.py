@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import threading
 import time
@@ -34,6 +35,7 @@ _MODULES = ("mariadb", "broker", "connect", *CONNECTORS, _CONVERTER, "registry")
 _FOLDERS = ("postgres", "mariadb", "kafka", "connect", "registry")
 """Where the parts live; each has its port by the same name in `ports.json`."""
 
+_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _LOOK = 0.2
 _PATIENCE = 30.0
 
@@ -72,14 +74,17 @@ class Hosted:
     folder: str
 
 
-def host(folder: Path, postgres: Sequence[str], mariadb: Sequence[str], *, as_json: bool) -> None:
+def host(
+    folder: Path, postgres: Sequence[str], mariadb: Sequence[str], topics: Sequence[str] = (), *, as_json: bool
+) -> None:
     """Start all parts, say where they are, and stop them at Ctrl-C or SIGTERM.
 
-    `postgres` and `mariadb` are names of sources: each has a database there of its name. Raises CaptureError when a
-    part cannot be fetched, does not start or ends by itself, OwnedError while another process has the folder, and
-    KeyboardInterrupt when it is stopped before all is there.
+    `postgres` and `mariadb` are names of sources: each has a database there of its name. `topics` are made, too.
+
+    Raises CaptureError when a part cannot be fetched, does not start or ends by itself, OwnedError while another
+    process has the folder, and KeyboardInterrupt when it is stopped before all is there.
     """
-    _check(postgres, mariadb)
+    _check(postgres, mariadb, topics)
     folder, to = folder.absolute(), Console(stderr=as_json, highlight=False)
 
     def say(text: str) -> None:
@@ -93,8 +98,8 @@ def host(folder: Path, postgres: Sequence[str], mariadb: Sequence[str], *, as_js
             _wait_for_leftovers(folder, say)
         running = _Running(stack, stack.enter_context(stopped_by_signals()), say)
         try:
-            hosted = _start(folder, postgres, mariadb, running)
-            _show(hosted, say, as_json=as_json)
+            hosted = _start(folder, postgres, mariadb, topics, running)
+            _show(hosted, postgres, mariadb, say, as_json=as_json)
             watch(running.parts, running.stop)
         finally:
             say("Stopping ...")
@@ -130,13 +135,17 @@ def watch(parts: Mapping[str, Part], stop: threading.Event) -> None:
                 raise CaptureError(f"{name} ended by itself", mend=f"read its log in {part.folder}, and start again")
 
 
-def _check(postgres: Sequence[str], mariadb: Sequence[str]) -> None:
+def _check(postgres: Sequence[str], mariadb: Sequence[str], topics: Sequence[str]) -> None:
     for name in (*postgres, *mariadb):
         check_name(name)
     if both := sorted({*postgres} & {*mariadb}):
         raise ConfigError(
             f"the source {both[0]} cannot be in both databases", mend="Give each a name of its own.", where="--mariadb"
         )
+    for topic in topics:
+        if not _TOPIC.fullmatch(topic):
+            mend = "Write letters, digits, dots, hyphens and underscores."
+            raise ConfigError(f"{topic!r} cannot be a topic's name", mend=mend, where="--topic")
 
 
 def _fetch(say: Say) -> None:
@@ -170,7 +179,9 @@ def _ports(folder: Path) -> dict[str, int]:
     return ports
 
 
-def _start(folder: Path, of_postgres: Sequence[str], of_mariadb: Sequence[str], running: _Running) -> Hosted:
+def _start(
+    folder: Path, of_postgres: Sequence[str], of_mariadb: Sequence[str], topics: Sequence[str], running: _Running
+) -> Hosted:
     """All parts, one after the other: Kafka Connect is told the databases' logins."""
     ports, environ = _ports(folder), dict[str, str]()
     running.begin("PostgreSQL", postgres := LocalPostgres(folder / "postgres", ports["postgres"]))
@@ -183,6 +194,7 @@ def _start(folder: Path, of_postgres: Sequence[str], of_mariadb: Sequence[str], 
         environ |= mariadb.environ(source)
     cluster = LocalCluster(folder, environ, [_CONVERTER], (ports["kafka"], ports["connect"]))
     running.begin("the Kafka broker", cluster.broker)
+    cluster.broker.make_topics(topics)
     running.begin(
         "the schema registry", registry := LocalRegistry(folder / "registry", ports["registry"]), at_once=True
     )
@@ -198,7 +210,7 @@ def _start(folder: Path, of_postgres: Sequence[str], of_mariadb: Sequence[str], 
     )
 
 
-def _show(hosted: Hosted, say: Say, *, as_json: bool) -> None:
+def _show(hosted: Hosted, of_postgres: Sequence[str], of_mariadb: Sequence[str], say: Say, *, as_json: bool) -> None:
     """Addresses, and what is to be pasted; or one JSON object."""
     if as_json:
         print(json.dumps(asdict(hosted)), flush=True)
@@ -208,11 +220,15 @@ def _show(hosted: Hosted, say: Say, *, as_json: bool) -> None:
         ("Kafka Connect", hosted.kafka["connect"]),
         ("Schema registry", hosted.kafka["registry"]["url"]),
         ("  for Apicurio's converter", hosted.converter),
-        ("PostgreSQL", hosted.postgres),
-        ("MariaDB", hosted.mariadb),
+        ("PostgreSQL", _with(hosted.postgres, of_postgres)),
+        ("MariaDB", _with(hosted.mariadb, of_mariadb)),
     ):
         say(f"{name:28}{address}")
     say(f"\nFor ringup.yml:\n\n{yaml.safe_dump({'kafka': hosted.kafka}, sort_keys=False)}")
     say("For the shell that ringup runs in:\n")
     say("".join(f"export {name}={shlex.quote(value)}\n" for name, value in hosted.environ.items()))
     say(f"Ctrl-C stops all of it. {hosted.folder} keeps what it holds, for the next start.")
+
+
+def _with(address: str, databases: Sequence[str]) -> str:
+    return f"{address}, with {'the database' if len(databases) == 1 else 'the databases'} {', '.join(databases)}"

