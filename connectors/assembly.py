@@ -25,8 +25,8 @@ from connectors.chunk import Ints, ints
 from connectors.log import RECORDS, Partition, Positions
 
 _TRANSACTION = (
-    r'"transaction":\{"id":"(?P<id>[^"]*)","total_order":(?P<number>[0-9]+)'
-    r'(?P<truncated>,"data_collection_order":1\},"op":"t")?'
+    r'"transaction":\{"id":"(?P<id>[^"]*)","total_order":(?P<number>[0-9]{1,18})'
+    r'(?:(?P<truncated>,"data_collection_order":1\},"op":"t")|[,}])'
 )
 _SETTLED = 10_000
 """At least so many transactions that were given out are remembered, for what may come of them again."""
@@ -86,10 +86,10 @@ class Assembly:
         return {**self._marks, **{end.place: end.offset - 1 for end in first}}
 
     def mark(self, place: Partition, offset: int, mark: bytes) -> None:
-        """Take in a record of the transaction topic; a BEGIN says nothing that is needed."""
+        """Take in a record of the transaction topic. Raises ValueError, KeyError or TypeError for what is no mark."""
         self._marks[place] = offset
         if mark.startswith(_BEGIN):
-            return
+            return  # it says nothing that is needed
         said = orjson.loads(mark)
         if said["status"] != "END":
             return
@@ -97,7 +97,7 @@ class Assembly:
         if self._is_settled(transaction):
             return
         counts = ((self.topics.get(c["data_collection"]), c["event_count"]) for c in said["data_collections"] or ())
-        wanted = {topic: count for topic, count in counts if topic is not None}
+        wanted = {topic: _count(count) for topic, count in counts if topic is not None}
         self._ends.append(_End(transaction, wanted, place, offset))
 
     def add(self, changes: pa.Table) -> pa.Table:
@@ -243,6 +243,13 @@ def _numbered(owners: pa.Array, topics: pa.ChunkedArray, numbers: pa.ChunkedArra
         if name != _NONE:
             came.setdefault(name, {})[tables[group % len(tables)]] = sorted_numbers[begin:end]
     return came
+
+
+def _count(said: object) -> int:
+    """How many changes a table has. Raises TypeError for what is no number: it would be compared much later."""
+    if type(said) is not int:
+        raise TypeError("no count")
+    return said
 
 
 def _same(transaction: str) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
+from connectors.notices import read_notice
 from connectors.topics import ends_transaction, is_heartbeat
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ class Intake:
 
     def _tell(self, rows: list[_Record]) -> None:
         for topic, _, value in rows:
-            if topic == self._notices and value is not None:
-                notice = json.loads(value)
-                if notice["aggregate_type"] == "Initial Snapshot":
-                    done = notice["type"] in ("COMPLETED", "SKIPPED")
-                    self._board.put(self._source, "streaming" if done else "snapshot")
+            if topic != self._notices or value is None:
+                continue
+            with suppress(ValueError):  # whoever reads the log says so
+                if (notice := read_notice(value)).of_first:
+                    self._board.put(self._source, "streaming" if notice.ends_first else "snapshot")

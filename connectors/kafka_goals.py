@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping
 
-import orjson
-
 from connectors.kafka_client import KafkaClient
 from connectors.kafka_errors import Unanswered
 from connectors.log import Partition
-from connectors.snapshots import Scans, ends_the_first
+from connectors.notices import read_notice
+from connectors.snapshots import Scans
 
 log = logging.getLogger("ringup.kafka")
 
@@ -71,13 +70,13 @@ class SnapshotGoals:
         self._known, self._scans = known, Scans()
         self._first, self._anew = Goals(self._client), Goals(self._client)
 
-    def note(self, source: str, place: Partition, offset: int, notice: bytes) -> None:
-        """Take in a notification. Raises ValueError, KeyError or TypeError for what is none."""
-        words = orjson.loads(notice)
-        if ends_the_first(words):
+    def note(self, source: str, place: Partition, offset: int, value: bytes) -> None:
+        """Take in a notification. Raises ValueError for what is none."""
+        notice = read_notice(value)
+        if notice.ends_first:
             self._first.announce(source, self._tables[source])
         if offset >= self._known.get(place, 0):
-            for topic in self._scans.note(source, words).intersection(self._tables[source]):
+            for topic in self._scans.note(source, notice).intersection(self._tables[source]):
                 self._anew.announce(topic, {topic})
 
     def look(self) -> None:

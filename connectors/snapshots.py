@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+import logging
+from collections.abc import Collection, Iterable
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from connectors.chunk import ints
+from connectors.notices import Notice, read_notice
 from connectors.topics import DATA, NOTIFICATION, TRANSACTION
+
+log = logging.getLogger(__name__)
 
 # A row of the table may have a column `op` too, so only the end of the envelope counts.
 _READ = r'"op":"r"(,"ts_[mun]s":[0-9]+)*\}$'
@@ -29,29 +31,23 @@ def apart(changes: pa.Table) -> list[tuple[pa.Table, bool]]:
     return [(part, snapshot) for part, snapshot in parts if part.num_rows]
 
 
-def ends_the_first(words: Mapping[str, Any]) -> bool:
-    """Whether a notification says that a source's first snapshot is complete, be it that it was so before."""
-    return words["aggregate_type"] == "Initial Snapshot" and words["type"] in ("COMPLETED", "SKIPPED")
-
-
 class Scans:
     """Follows Debezium's notifications for the tables that a snapshot reads to its end, from its beginning on."""
 
     def __init__(self) -> None:
         self._running: dict[str, set[str]] = {}
 
-    def note(self, source: str, words: Mapping[str, Any]) -> frozenset[str]:
+    def note(self, source: str, notice: Notice) -> frozenset[str]:
         """Take in a notification of the source with this topic prefix; the topics of what is whole with it."""
-        if not words["aggregate_type"].endswith("Snapshot"):
+        if not notice.of_snapshot:
             return frozenset()
-        match words["type"]:
+        match notice.type:
             case "STARTED":
                 self._running[source] = set()
             case "TABLE_SCAN_COMPLETED" if source in self._running:
                 # The table's last row comes after this, and before the end of the whole snapshot.
-                said = words["additional_data"]
-                if said["status"] in ("SUCCEEDED", "EMPTY"):
-                    self._running[source].add(f"{source}.{said['scanned_collection']}")
+                if notice.more.get("status") in ("SUCCEEDED", "EMPTY"):
+                    self._running[source].add(f"{source}.{notice.more.get('scanned_collection')}")
             case "COMPLETED":
                 return frozenset(self._running.pop(source, ()))
             case "ABORTED" | "SKIPPED":
@@ -82,18 +78,22 @@ class Snapshots:
             self.note(seq, source, notice)
         self._scans, self.scanned = Scans(), set[str]()  # what was read before may be of other columns
 
-    def note(self, seq: int, source: str, notice: str) -> None:
-        """Take in a notification."""
-        words = orjson.loads(notice)
-        if not words["aggregate_type"].endswith("Snapshot"):
+    def note(self, seq: int, source: str, value: str) -> None:
+        """Take in a notification; what cannot be read as one is passed over."""
+        try:
+            notice = read_notice(value)
+        except ValueError:
+            log.warning("%s.notifications has what cannot be read; it is passed over", source)
             return
-        if words["type"] in ("COMPLETED", "SKIPPED", "ABORTED"):
+        if not notice.of_snapshot:
+            return
+        if notice.type in ("COMPLETED", "SKIPPED", "ABORTED"):
             self._running.discard(source)
         else:
             self._running.add(source)
             self.later = self.complete_at is not None
-        self.scanned |= self._scans.note(source, words)
-        if ends_the_first(words):
+        self.scanned |= self._scans.note(source, notice)
+        if notice.ends_first:
             self._complete.add(source)
         if self.complete_at is None and self._complete >= self._expected:
             self.complete_at = seq

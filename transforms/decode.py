@@ -34,6 +34,11 @@ _SEEN = f"""case
             else try_cast(split_part(change.source.gtid, '-', 3) as bigint)
         end"""
 
+_MICROS = "coalesce(change.source.ts_us::hugeint, change.source.ts_ms::hugeint * 1000)"
+_COMMITTED = f"""case
+            when {_MICROS} between epoch_us({_FIRST}) and epoch_us({_LAST}) then make_timestamptz({_MICROS}::bigint)
+        end"""
+
 TRUNCATED = "TRUNCATE is not applied"
 
 
@@ -135,7 +140,7 @@ imaged as (
         change.unreadable as _unreadable,
         {_SEEN} as _seen,
         case when change.op = 'r' then 0 else _seen end as _position,
-        make_timestamptz(coalesce(change.source.ts_us, change.source.ts_ms * 1000)) as _committed_at,
+        {_COMMITTED} as _committed_at,
         case when change.op = 'd' then change.before else change.after end as row_image
     from parsed
 ),

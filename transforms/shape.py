@@ -49,6 +49,7 @@ def _columns(values: pa.ChunkedArray, mine: pa.ChunkedArray) -> Collection[str] 
         return None
     try:
         change: Any = orjson.loads(values[places[-1].as_py()].as_py())
-        return dict.fromkeys(change["after"] or change["before"])
+        row = change["after"] or change["before"]
     except (ValueError, KeyError, TypeError):  # no change of a row: decoding says what it is
         return None
+    return row.keys() if isinstance(row, dict) else None

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.assembly import Assembly
 from connectors.log import RECORDS
 from tests.kafka_topics import BILLS, LINES, MARKS, change
+from tests.spoilt import spoilt
 
 TABLES = {"shop.bills": BILLS, "shop.lines": LINES}
 PLACES = [(BILLS, 0), (BILLS, 1), (LINES, 0), (LINES, 1)]
@@ -179,3 +182,35 @@ def test_a_truncate_of_mariadb_holds_nothing_up() -> None:
         place = f'"transaction":{{"id":"{gtid}","total_order":1,"data_collection_order":1}}'
         truncate = f'{{"before":null,"after":null,"source":{{}},{place},"op":"t","ts_ms":1}}'
         assert assembly.add(arrived(row((BILLS, 0), 0, truncate))).num_rows == given_out
+
+
+ENDED = {"status": "END", "id": "5:9", "data_collections": [{"data_collection": "shop.bills", "event_count": 1}]}
+
+
+@pytest.mark.parametrize("count", ["1", None, 1.5, True, {}])
+def test_an_end_whose_count_is_no_number_is_refused(count: Any) -> None:
+    """At once, where it is taken in; nothing waits for it."""
+    assembly = Assembly(TABLES, 1.0)
+    tables = [{"data_collection": "shop.bills", "event_count": count}]
+    with pytest.raises(TypeError):
+        assembly.mark((MARKS, 0), 4, json.dumps({**ENDED, "data_collections": tables}).encode())
+    assert assembly.upto() == {(MARKS, 0): 4}
+
+
+def test_a_change_whose_number_is_too_long_belongs_to_no_transaction() -> None:
+    """It goes on at once, as it is."""
+    value = change(1, "5:1").replace('"total_order":1,', f'"total_order":{10**25},')
+    assert "0" * 25 in value
+    assert Assembly(TABLES, 1.0).add(arrived(row((BILLS, 0), 0, value))).num_rows == 1
+
+
+@given(st.lists(spoilt(ENDED), max_size=3), st.lists(spoilt(json.loads(change(1, "5:1"))), max_size=3))
+def test_whatever_stands_in_a_topic_is_refused_or_given_out(marks: list[str], changes: list[str]) -> None:
+    """A mark that cannot be read raises what is passed over; no change is lost, and none ends the run."""
+    assembly = Assembly(TABLES, 1.0)
+    for offset, mark in enumerate(marks):
+        with suppress(ValueError, KeyError, TypeError):
+            assembly.mark((MARKS, 0), offset, mark.encode())
+    given_out = assembly.add(arrived(*(row((BILLS, 0), n, value) for n, value in enumerate(changes)))).num_rows
+    assert given_out + assembly.tear()[0].num_rows == len(changes)
+    assert assembly.upto() == ({(MARKS, 0): len(marks) - 1} if marks else {})

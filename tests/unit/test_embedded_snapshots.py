@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from pathlib import Path
 
+import pytest
+from hypothesis import given
+
 from connectors.embedded import EmbeddedLog, EmbeddedLogWriter
+from connectors.notices import Notice, read_notice
+from connectors.snapshots import Snapshots
 from tests.debezium import begin, change, end, notice, scanned, transaction
 from tests.embedded import BILLS, MEMBERS, drain, rows_of
+from tests.spoilt import spoilt
 
 
 def test_nothing_is_news_before_every_source_is_complete(path: Path, writer: EmbeddedLogWriter) -> None:
@@ -101,3 +109,28 @@ def test_a_table_was_read_anew_when_a_snapshot_has_read_all_of_it_since_the_read
     writer.append([notice("STARTED"), scanned(BILLS), change(BILLS, 1, "r"), notice("COMPLETED")])
     drain(log)
     assert log.read_anew == {BILLS}
+
+
+@pytest.mark.parametrize("value", ["null", "7", "{}", '{"aggregate_type":7,"type":"COMPLETED"}', "", "x"])
+def test_a_notification_that_is_none_is_passed_over(
+    path: Path, writer: EmbeddedLogWriter, log: EmbeddedLog, value: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a warning, now and by a reader that starts later; the ones after it count."""
+    writer.append([("pos.notifications", None, value), notice("COMPLETED"), *transaction(BILLS, 1)])
+    batches = drain(log)
+    assert [batch.snapshot for batch in batches] == [False]
+    assert "pos.notifications has what cannot be read" in caplog.text
+    again = EmbeddedLog(path, expected=["pos"])
+    again.seek(batches[-1].positions)
+    assert again.bootstrapped
+    again.close()
+
+
+@given(spoilt(json.loads(scanned(BILLS)[2] or "")))
+def test_whatever_stands_among_notifications_ends_nothing(value: str) -> None:
+    """It is a notification or none, which is one kind of error."""
+    snapshots = Snapshots(["pos"])
+    snapshots.note(1, "pos", json.dumps({"aggregate_type": "Initial Snapshot", "type": "STARTED"}))
+    snapshots.note(2, "pos", value)
+    with suppress(ValueError):
+        assert isinstance(read_notice(value), Notice)

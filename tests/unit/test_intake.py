@@ -119,6 +119,13 @@ def test_the_board_follows_the_snapshot(engine: Engine) -> None:
     assert read_board(engine.board)["pos"].state == "streaming"
 
 
+def test_a_notification_that_is_none_does_not_end_the_capture(engine: Engine) -> None:
+    """It goes into the log, and the board waits for the next."""
+    engine.give([("pos.notifications", None, value) for value in ("null", "7", "x", '{"aggregate_type":7}')])
+    engine.give([notice("COMPLETED")])
+    assert read_board(engine.board)["pos"].state == "streaming"
+
+
 @settings(max_examples=40)
 @given(
     lengths=st.lists(st.integers(1, 5), min_size=1, max_size=10),

@@ -11,6 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from connectors.formats import unreadable
 from ringup.engine import Engine
@@ -18,6 +20,7 @@ from ringup.errors import WarehouseError
 from ringup.questions import Questions
 from tests.live import BILLS, LINES, MEMBERS, bill, rows, take
 from tests.shop import COMMITTED, SHOP, TABLES, batch, change, table
+from tests.spoilt import spoilt
 from transforms.compact import compact, compact_if_long
 from transforms.project import Column, Project
 
@@ -118,6 +121,34 @@ def test_a_change_without_a_position_is_kept_aside(engine: Engine, place: dict[s
     source = {"ts_us": 1_767_225_600_000_000, **place}
     take(engine, (BILLS, json.dumps({"op": "u", "before": None, "after": bill(1, "A"), "source": source})))
     assert [reason for _, reason in quarantined(engine)] == ["no position in the log of the source"]
+
+
+@pytest.mark.parametrize("place", [{"ts_us": 2**62}, {"ts_us": 2**63 - 1}, {"ts_ms": 2**62}, {"ts_ms": -(2**63)}])
+def test_a_change_of_no_time_that_there_is_is_kept_aside(engine: Engine, place: dict[str, Any]) -> None:
+    """As one without a time is."""
+    source = {"lsn": 100, **place}
+    take(engine, (BILLS, json.dumps({"op": "u", "before": None, "after": bill(1, "A"), "source": source})))
+    assert [reason for _, reason in quarantined(engine)] == ["no commit time"]
+
+
+@pytest.mark.parametrize("after", [[1], "bill", 7, [{"bill_id": 1}]])
+def test_a_row_that_is_none_is_kept_aside(engine: Engine, after: Any) -> None:
+    """Also as the first that comes of its table."""
+    take(engine, (BILLS, json.dumps(json.loads(change("c", None, bill(1, "A"), 100)) | {"after": after})))
+    assert [reason for _, reason in quarantined(engine)] == ["the key is missing"]
+
+
+def test_whatever_stands_in_a_tables_topic_ends_nothing(engine: Engine) -> None:
+    """It is applied or kept aside, and what comes after it arrives."""
+
+    @settings(max_examples=50)
+    @given(st.lists(spoilt(json.loads(change("c", bill(1, "A"), bill(1, "A"), 100))), min_size=1, max_size=10))
+    def take_all(values: list[str]) -> None:
+        take(engine, *((BILLS, value) for value in values))
+
+    take_all()
+    take(engine, (BILLS, change("c", None, bill(99, "A"), 200)))
+    assert rows(engine, 'select bill_id from live.pos."bills tail" where bill_id = 99') == [(99,)]
 
 
 def test_a_truncate_is_reported_not_applied(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
