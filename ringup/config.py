@@ -11,7 +11,16 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PrivateAttr, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    WithJsonSchema,
+)
 from pydantic.json_schema import GenerateJsonSchema
 
 from ringup.checked import ConfigFile, nearest
@@ -54,6 +63,25 @@ Duration = Annotated[
 ]
 
 
+_FOR_PROGRAMS = {
+    **dict.fromkeys(("on_commit", "on_delivery", "logger"), "only a program can give what it takes|Leave it out."),
+    "default.topic.config": "it is a block of others|Write what is in it beside the other settings.",
+    "delivery.report.only.error": "ringup waits for what the brokers say of each message|Leave it out.",
+}
+"""Settings of confluent-kafka that a file cannot have, besides the callbacks: why, and what to do."""
+
+
+def _for_files(client: dict[str, str | int | bool]) -> dict[str, str | int | bool]:
+    for name in client:
+        if why := _FOR_PROGRAMS.get(name, _FOR_PROGRAMS["logger"] if name.endswith("_cb") else ""):
+            raise ValueError(f"`{name}` cannot be set: {why}")
+    return client
+
+
+Client = Annotated[dict[str, str | int | bool], AfterValidator(_for_files)]
+"""Settings of a client of Kafka."""
+
+
 class Settings(BaseModel):
     """A block of ringup.yml: unknown fields are errors, and nothing changes after it was read."""
 
@@ -94,7 +122,7 @@ class KafkaSettings(Settings):
     name."""
     registry: RegistrySettings | None = None
     """The schema registry that knows the schemas of what connectors write as Avro."""
-    client: dict[str, str | int | bool] = {}
+    client: Client = {}
     """Settings of librdkafka, passed on as they stand: TLS, SASL and whatever else the cluster asks for."""
 
     @property

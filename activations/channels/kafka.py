@@ -22,7 +22,7 @@ from activations.channels.base import Outcome
 from activations.cloudevents import record
 from activations.producer import TopicProducer
 from activations.types import Delivery
-from ringup.config import Config, Duration, Settings
+from ringup.config import Client, Config, Duration, Settings
 from ringup.errors import ConfigError
 
 _TAKEN: Mapping[str, str] = {
@@ -52,7 +52,7 @@ class KafkaChannelSettings(Settings):
     bootstrap: str | None = None
     """The brokers to begin with: `host:port`, several with commas. Default: those of the block `kafka:`, with the
     settings of its `client`."""
-    client: Annotated[dict[str, str | int | bool], AfterValidator(_free)] = Field(default_factory=dict)
+    client: Annotated[Client, AfterValidator(_free)] = Field(default_factory=dict)
     """Settings of librdkafka, passed on as they stand: TLS, SASL and whatever else the cluster asks for."""
     source: Annotated[str, Field(pattern=r"^\S+$")] | None = None
     """The events' attribute `source`, a URI reference. Default: `/ringup/` and the project's name."""

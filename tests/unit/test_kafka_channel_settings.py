@@ -81,6 +81,31 @@ def test_what_ringup_relies_on_cannot_be_overridden(name: str, tmp_path: Path) -
     assert caught.value.mend == "Leave it out."
 
 
+@pytest.mark.parametrize(
+    ("name", "mend"),
+    [
+        ("stats_cb", "Leave it out."),
+        ("oauth_cb", "Leave it out."),
+        ("throttle_cb", "Leave it out."),
+        ("error_cb", "Leave it out."),
+        ("on_delivery", "Leave it out."),
+        ("logger", "Leave it out."),
+        ("delivery.report.only.error", "Leave it out."),
+        ("default.topic.config", "Write what is in it beside the other settings."),
+    ],
+)
+def test_what_only_a_program_can_set_is_refused(name: str, mend: str, tmp_path: Path) -> None:
+    """When the file is read, in the block `kafka:` as in a channel; the client would end the run without a word."""
+    for place, block in (
+        ("kafka.client", f"kafka: {{bootstrap: 'b:1', client: {{{name}: x}}}}"),
+        ("channels.events.client", f"channels: {{events: {{type: kafka, topic: t, client: {{{name}: true}}}}}}"),
+    ):
+        (tmp_path / "ringup.yml").write_text(PROJECT + block)
+        with pytest.raises(ConfigError, match=f"`{name}` cannot be set: ") as caught:
+            load_config(tmp_path, {})
+        assert (caught.value.where, caught.value.mend) == (f"ringup.yml: {place}", mend)
+
+
 def test_a_channel_with_brokers_of_its_own_has_its_own_settings(tmp_path: Path) -> None:
     """Nothing of the block `kafka:` goes to another cluster; what is relied on stands over all."""
     told = client_of(
