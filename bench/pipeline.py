@@ -2,8 +2,8 @@
 
     python bench/pipeline.py [--changes 1000000] [--profiles 250000]
 
-Each batch commits durably. The log is written beforehand and not measured; the snapshot of the members is measured
-apart. `spent` says where the time goes, in percent. One JSON object a line.
+Each batch commits durably. Writing the log is not measured; the snapshot of the members is measured apart, before the
+log has anything else. `spent` says where the time goes, in percent. One JSON object a line.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def notices() -> list[tuple[str, str]]:
 
 
 def write_log(path: Path, blocks: Iterable[Iterable[tuple[str, str]]]) -> None:
-    """A change log with all of it."""
+    """Append all of it to a change log."""
     with EmbeddedLogWriter(path) as writer:
         for block in blocks:
             writer.append([(topic, None, value) for topic, value in block])
@@ -83,11 +83,11 @@ def new_engine(folder: Path) -> Engine:
     return Engine(folder / "live.duckdb", load_project(reference_folder() / "dbt_project", folder / "dbt"))
 
 
-def bootstrap(log: Log, engine: Engine) -> dict[str, object]:
+def bootstrap(log: Log, engine: Engine, patience: float = PATIENCE) -> dict[str, object]:
     """Read the snapshot."""
     rows, began = 0, time.perf_counter()
     while not log.bootstrapped:
-        if (batch := log.read(LIMIT, PATIENCE)) is not None:
+        if (batch := log.read(LIMIT, patience)) is not None:
             with engine.warehouse.transaction():
                 engine.apply(batch)
             rows += batch.records.num_rows
@@ -136,13 +136,14 @@ def main() -> None:
     for changes in options.changes:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "log.db"
-            blocks = records("snapshot", options.profiles), [notices()], records("changes", options.profiles, changes)
-            write_log(path, chain(*blocks))
+            write_log(path, chain(records("snapshot", options.profiles), [notices()]))
             with (
                 closing(new_engine(Path(folder))) as engine,
                 closing(ReadAhead(EmbeddedLog(path, expected=SOURCES), engine.mirror.decoder.ahead)) as log,
             ):
-                measured = {**bootstrap(log, engine), **follow(log, engine)}
+                measured = bootstrap(log, engine, patience=0.0)  # all of it is there
+                write_log(path, records("changes", options.profiles, changes))
+                measured |= follow(log, engine)
         print(json.dumps({"bench": "pipeline", "profiles": options.profiles, **measured}), flush=True)
 
 
