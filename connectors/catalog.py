@@ -37,6 +37,11 @@ class CatalogTable:
         return f"{self.schema}.{self.name}"
 
 
+def folded(name: str) -> str:
+    """A name as DuckDB compares names: it does not tell `A` from `a`, and it tells `Ä` from `ä`."""
+    return name.encode().lower().decode()
+
+
 Catalog: TypeAlias = tuple[CatalogTable, ...]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from connectors.catalog import Catalog, CatalogColumn, CatalogTable
+from connectors.catalog import Catalog, CatalogColumn, CatalogTable, folded
 from connectors.databases import Database
 from connectors.proposals import Identities, freshness, names_of
 from ringup.errors import ConfigError
@@ -77,10 +77,12 @@ def connector_json(name: str, database: Database, tables: Sequence[str]) -> str:
     return json.dumps(connector(name, database, tables), indent=2) + "\n"
 
 
-def chosen(catalog: Catalog, is_taken: Callable[[str], bool]) -> tuple[Catalog, list[Left]]:
+def chosen(
+    catalog: Catalog, is_taken: Callable[[str], bool], known: frozenset[str] = frozenset()
+) -> tuple[Catalog, list[Left]]:
     """The tables that can be captured, with the columns that can be declared, and what is left out.
 
-    `is_taken` says of a name that a column cannot have it.
+    `is_taken` says of a name that a column cannot have it. `known` are tables that are declared already.
     """
     taken, left = list[CatalogTable](), list[Left]()
     for table in catalog:
@@ -92,19 +94,43 @@ def chosen(catalog: Catalog, is_taken: Callable[[str], bool]) -> tuple[Catalog, 
             left.append(Left(str(table), why, "rename it"))
         else:
             lost = {c.name: found for c in table.columns if (found := _column_left(table, c, is_taken))}
+            lost = _columns_alike(table, lost) | lost
             if in_key := [found for name, found in lost.items() if name in table.key]:
                 left.extend(in_key)
                 continue
-            taken.append(replace(table, columns=tuple(c for c in table.columns if c.name not in lost)))
+            columns = tuple(c for c in table.columns if c.name not in lost)
+            references = {name: there for name, there in table.references.items() if name not in lost}
+            taken.append(replace(table, columns=columns, references=references))
             left.extend(lost.values())
-    return tuple(taken), left
+    alike = _tables_alike(taken, known)
+    return tuple(table for table in taken if str(table) not in alike), [*left, *alike.values()]
+
+
+def _tables_alike(tables: Sequence[CatalogTable], known: frozenset[str]) -> dict[str, Left]:
+    """Tables whose names differ in capitals only from another one's, which is taken in."""
+    names, first, left = names_of(tuple(tables)), dict[str, CatalogTable](), dict[str, Left]()
+    for table in sorted(tables, key=lambda table: table.name not in known):
+        if (other := first.setdefault(folded(names[str(table)]), table)) is not table:
+            why = f"its name is that of {other}, for capitals make no difference"
+            left[str(table)] = Left(str(table), why, "declare it by hand under another name, with its `topic`")
+    return left
+
+
+def _columns_alike(table: CatalogTable, lost: Mapping[str, Left]) -> dict[str, Left]:
+    """Columns whose names differ in capitals only from another one's, which is taken in; the key's come first."""
+    first, left = dict[str, str](), dict[str, Left]()
+    for name in sorted((c.name for c in table.columns if c.name not in lost), key=lambda name: name not in table.key):
+        if (other := first.setdefault(folded(name), name)) != name:
+            why = f"its name is that of {other}, for capitals make no difference"
+            left[name] = Left(f"{table}.{name}", why, "rename it")
+    return left
 
 
 def _column_left(table: CatalogTable, column: CatalogColumn, is_taken: Callable[[str], bool]) -> Left | None:
     if column.data_type is None:
         why = f"Debezium sends nothing of a {column.told}"
         return Left(f"{table}.{column.name}", why, "add a column of another type that holds the same")
-    if column.name == PROFILE or is_taken(column.name):
+    if folded(column.name) == PROFILE or is_taken(column.name):
         return Left(f"{table}.{column.name}", "its name is one of ringup's own", "rename it")
     return None
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from connectors.catalog import Catalog, CatalogColumn, CatalogTable
+from connectors.catalog import Catalog, CatalogColumn, CatalogTable, folded
 
 Identities: TypeAlias = dict[str, dict[str, Any]]
 """For a table (`schema.table`) how its rows find their customer: `identity` of sources.yml."""
@@ -38,8 +38,8 @@ def freshness(table: CatalogTable) -> str | None:
 
 def names_of(catalog: Catalog) -> dict[str, str]:
     """What each table (`schema.table`) is called in the project: with its schema where two have one name."""
-    often = Counter(table.name for table in catalog)
-    return {str(t): t.name if often[t.name] == 1 else f"{t.schema}_{t.name}" for t in catalog}
+    often = Counter(folded(table.name) for table in catalog)
+    return {str(t): t.name if often[folded(t.name)] == 1 else f"{t.schema}_{t.name}" for t in catalog}
 
 
 def identities(catalog: Catalog, *, profiles_elsewhere: bool, declared: frozenset[str] = frozenset()) -> Identities:

@@ -67,7 +67,8 @@ def discover(project: Path, name: str, tables: Sequence[str], kind: str | None =
     if tables and not everything:
         user = login["database.user"]
         raise SourceError(f"{name} has no table yet that {user} may see", mend="Create one first; then discover it.")
-    taken, left = chosen(_wanted(everything, source, tables), is_taken)
+    declared, profiles, identifiers = _declared(config, name)
+    taken, left = chosen(_wanted(everything, source, tables), is_taken, frozenset(declared))
     if not taken and left:
         raise SourceError(
             f"{name} has no table that can be captured; " + "; ".join(f"{found.what}: {found.why}" for found in left),
@@ -78,7 +79,6 @@ def discover(project: Path, name: str, tables: Sequence[str], kind: str | None =
     if described is None:
         source = _fresh(config, name, database, [str(table) for table in taken])
     needs = database.examine(resolve(source, os.environ))
-    declared, profiles, identifiers = _declared(config, name)
     found = identities(taken, profiles_elsewhere=profiles, declared=identifiers)
     files: dict[Path, str] = {}
     if described is None:

@@ -43,6 +43,21 @@ def test_a_source_column_without_a_type_is_refused(reference: Reference) -> None
     assert "name: total" in (REFERENCE / "models" / "sources.yml").read_text().splitlines()[int(line) - 1]
 
 
+def test_names_that_differ_in_capitals_only_are_refused(reference: Reference) -> None:
+    """Tables and columns; SQL does not tell them apart, so the run would end at the first statement."""
+    made = reference.made
+    bills = made["sources"]["source.corner_shop.pos.bills"]
+    bills["columns"]["Total"] = {**bills["columns"]["total"], "name": "Total"}
+    error = tables_refused(made)
+    assert error.message.startswith("the columns total and Total of pos.bills are the same")
+    assert "sources.yml:" in (error.where or "")
+    del bills["columns"]["Total"]
+    made["sources"]["source.corner_shop.pos.BILLS"] = {**bills, "identifier": "BILLS"}
+    error = tables_refused(made)
+    assert error.message.startswith("the names pos.BILLS and pos.bills are the same")
+    assert "`config.meta.topic`" in error.mend
+
+
 def test_a_type_that_duckdb_does_not_know_is_refused(reference: Reference) -> None:
     """Found at the start, not when the first row comes."""
     made = reference.made

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.catalog import CatalogColumn, CatalogTable
+from connectors.catalog import CatalogColumn, CatalogTable, folded
 from connectors.databases import MARIADB, POSTGRES
 from connectors.discovery import chosen, connector_json, sources_yaml
 from connectors.proposals import freshness, identities, names_of, unanswered
@@ -96,6 +96,30 @@ def test_what_cannot_be_declared_is_left_out_and_told() -> None:
     assert [column["name"] for column in declared["columns"]] == ["id"]
 
 
+def test_of_tables_that_differ_in_capitals_one_is_taken_in() -> None:
+    """The one that is declared already, else the first; also where their schemas are part of their names."""
+    mixed = (table("Mixed", "id"), table("mixed", "id"), table("other", "id"))
+    taken, left = chosen(mixed, is_taken)
+    assert list(names_of(taken).values()) == ["Mixed", "other"]
+    assert [(found.what, found.why) for found in left] == [
+        ("shop.mixed", "its name is that of shop.Mixed, for capitals make no difference")
+    ]
+    taken, left = chosen(mixed, is_taken, frozenset({"mixed"}))
+    assert [str(table) for table in taken] == ["shop.mixed", "shop.other"]
+    taken, left = chosen((table("t", "id", schema="a"), table("T", "id", schema="b")), is_taken)
+    assert (names_of(taken), left) == ({"a.t": "a_t", "b.T": "b_T"}, [])
+
+
+def test_of_columns_that_differ_in_capitals_one_is_taken_in() -> None:
+    """The key's; a table that has both in its key is left out, and nothing is found by a column that is left out."""
+    both = CatalogTable("s", "u", ("K", "k"), table("u", "K", "k").columns, {})
+    odd = table("t", "id", "Id", "Profile_ID", "ä", "Ä", Id="shop.customers")
+    taken, left = chosen((odd, both, CUSTOMERS), is_taken)
+    assert [[column.name for column in table.columns] for table in taken[:1]] == [["id", "ä", "Ä"]]
+    assert {found.what for found in left} == {"shop.t.Id", "shop.t.Profile_ID", "s.u.k"}
+    assert list(identities(taken, profiles_elsewhere=False)) == ["shop.customers"]
+
+
 def test_the_connector_is_one_that_ringup_takes(tmp_path: Path) -> None:
     """With its login by reference, and the tables named one by one."""
     (tmp_path / "till.json").write_text(connector_json("till", POSTGRES, ["a.b", "a.c"]))
@@ -118,10 +142,10 @@ def test_a_connector_for_mariadb_names_the_databases_too(tmp_path: Path) -> None
 names = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=12)
 
 
-@given(st.lists(names, min_size=1, max_size=5, unique=True), st.text(max_size=40))
+@given(st.lists(names, min_size=1, max_size=5, unique_by=folded), st.text(max_size=40))
 def test_the_yaml_says_what_the_database_said(columns: list[str], comment: str) -> None:
     """Whatever the names: `no`, `1`, `#x`, quotes, colons."""
-    named = ["id", *(name for name in columns if name != "id")]
+    named = ["id", *(name for name in columns if folded(name) != "id")]
     made = tuple(CatalogColumn(name, "text", "varchar") for name in named)
     taken, _ = chosen((CatalogTable("s", "t", ("id",), made, {}, comment),), is_taken)
     (declared,) = yaml.safe_load(sources_yaml("s", "s", taken, {}))["sources"][0]["tables"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 
+from connectors.catalog import folded
 from ringup.errors import ProjectError
 from transforms.dbt.declared import Node, Place, TableMeta, place_of, read
 from transforms.dbt.nodes import Column, Table
@@ -17,7 +18,7 @@ TAKEN = {"_n", "_seen", "_position", "_committed_at", "_deleted", "_fresh", "_wa
 
 def is_taken(name: str) -> bool:
     """Whether a source table's column cannot be declared, for it has a name of ringup's own."""
-    return name.lower() in TAKEN or name.startswith("raw ")
+    return name.lower() in TAKEN or name.lower().startswith("raw ")
 
 
 WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
@@ -30,6 +31,7 @@ UNCARRIED = ("BIT", "BIGNUM", "UHUGEINT", "TIME WITH TIME ZONE")
 def read_tables(folder: Path, made: Node, needed: set[str]) -> Iterator[Table]:
     """The source tables to mirror: those that models need (`schema.name`), and those that declare a key or identity."""
     found: dict[str, tuple[Table, Place]] = {}
+    first: dict[str, Table] = {}
     for node in made["sources"].values():
         meta, source, name = node["config"]["meta"], node["source_name"], node["identifier"]
         if f"{node['schema']}.{name}" not in needed and not meta.keys() & TableMeta.model_fields:
@@ -54,6 +56,12 @@ def read_tables(folder: Path, made: Node, needed: set[str]) -> Iterator[Table]:
             next(iter(identity.via.items()), None) if identity else None,
             place.path,
         )
+        if (other := first.setdefault(folded(table.relation), table)) is not table:
+            raise ProjectError(
+                f"the names {table.relation} and {other.relation} are the same in SQL, where capitals do not count",
+                where=str(place),
+                mend="Give one of them another `name`, and say in `config.meta.topic` whose changes it has.",
+            )
         _check_columns(table, place)
         found[table.relation] = (table, place)
     _check_profiles(found.values())
@@ -132,8 +140,16 @@ def _is_made_of_others(kind: str) -> bool:
 
 
 def _check_columns(table: Table, place: Place) -> None:
+    first: dict[str, str] = {}
     for column in table.columns:
-        if is_taken(column.name):
+        if (other := first.setdefault(folded(column.name), column.name)) != column.name:
+            raise ProjectError(
+                f"the columns {other} and {column.name} of {table.relation} are the same in SQL, "
+                "where capitals do not count",
+                where=str(place.within(column.name)),
+                mend="Leave one of them out of `columns`: what is not declared is not copied.",
+            )
+        if is_taken(column.name) or folded(column.name) == "profile_id":
             raise ProjectError(
                 f"{table.relation} has a column {column.name}, which is a name of ringup's own",
                 where=str(place.within(column.name)),
