@@ -16,6 +16,9 @@ from connectors.proposals import freshness, names_of
 from ringup.discovering import Discovery
 from ringup.show import console
 
+_NAMES = 10
+"""So many tables that the source's file excludes are named."""
+
 
 def shown_as_json(found: Discovery, written: Sequence[Path]) -> str:
     """All of it, for programs."""
@@ -35,6 +38,7 @@ def shown_as_json(found: Discovery, written: Sequence[Path]) -> str:
         "source": found.source.name,
         "tables": tables,
         "left_out": [asdict(left) for left in found.left],
+        "excluded": list(found.excluded),
         "lacking": [{"message": error.message, "mend": error.mend} for error in (*found.needs.lacking, *found.lacking)],
         "statements": list(found.needs.statements),
         "written": [str(path) for path in written],
@@ -56,6 +60,9 @@ def show(found: Discovery, written: Sequence[Path], *, dry: bool) -> None:
     console.print(table)
     for left in found.left:
         _say(f"Left out: {left.what}: {left.why} ({left.mend}).")
+    if found.excluded:
+        more = f" and {len(found.excluded) - _NAMES} more" if len(found.excluded) > _NAMES else ""
+        _say(f"{found.source.path} does not include {', '.join(found.excluded[:_NAMES])}{more}.")
     if dry:
         for path, text in found.files.items():
             _say(f"\n# {path}" + (" is there, and would be left as it is" if path in found.there else ""))

@@ -26,15 +26,16 @@ from transforms.dbt.tables import is_taken
 class Discovery:
     """What was found in a database, and the files (by path) that describe it.
 
-    `lacking` is what the project needs besides them. `there` are those of the files that exist and stay as they are;
-    `undeclared` are tables that such a file lacks, `uncopied` the columns (with their types) that a table has and its
-    declaration does not, which may be meant so.
+    `excluded` are tables that the source's file does not include, `lacking` is what the project needs besides them.
+    `there` are those of the files that exist and stay as they are; `undeclared` are tables that such a file lacks,
+    `uncopied` the columns (with their types) that a table has and its declaration does not, which may be meant so.
     """
 
     source: Source
     tables: Catalog
     identities: Identities
     left: tuple[Left, ...]
+    excluded: tuple[str, ...]
     needs: Needs
     lacking: tuple[ConfigError, ...]
     files: Mapping[Path, str]
@@ -68,7 +69,8 @@ def discover(project: Path, name: str, tables: Sequence[str], kind: str | None =
         user = login["database.user"]
         raise SourceError(f"{name} has no table yet that {user} may see", mend="Create one first; then discover it.")
     declared, profiles, identifiers = _declared(config, name)
-    taken, left = chosen(_wanted(everything, source, tables), is_taken, frozenset(declared))
+    wanted, excluded = _wanted(everything, source, tables)
+    taken, left = chosen(wanted, is_taken, frozenset(declared))
     if not taken and left:
         raise SourceError(
             f"{name} has no table that can be captured; " + "; ".join(f"{found.what}: {found.why}" for found in left),
@@ -97,7 +99,18 @@ def discover(project: Path, name: str, tables: Sequence[str], kind: str | None =
     uncopied = {str(table): _more(table, declared.get(names[str(table)])) for table in taken}
     uncopied = {table: columns for table, columns in uncopied.items() if columns}
     return Discovery(
-        source, taken, found, tuple(left), needs, lacking, files, there, missing, uncopied, config.kafka is not None
+        source,
+        taken,
+        found,
+        tuple(left),
+        excluded,
+        needs,
+        lacking,
+        files,
+        there,
+        missing,
+        uncopied,
+        config.kafka is not None,
     )
 
 
@@ -177,10 +190,11 @@ def _need_variables(source: Source) -> None:
         )
 
 
-def _wanted(everything: Catalog, source: Source, tables: Sequence[str]) -> Catalog:
-    """The tables that were named (`shop.*` names all of `shop`), or all that the source includes."""
+def _wanted(everything: Catalog, source: Source, tables: Sequence[str]) -> tuple[Catalog, tuple[str, ...]]:
+    """The tables that were named (`shop.*` names all of `shop`), or all; and those of them that the source excludes."""
     included = [table for table in everything if includes(source.config, table.schema, table.name)]
     named: dict[str, CatalogTable] = {}
+    matched = set[str]()
     for name in tables or ["*"]:
         if tables and not any(fnmatchcase(str(table), name) for table in everything):
             raise SourceError(f"the database has no table {name}", mend=nearest(name, list(map(str, everything))))
@@ -188,7 +202,8 @@ def _wanted(everything: Catalog, source: Source, tables: Sequence[str]) -> Catal
         if tables and not found:
             raise SourceError(f"{source.path} leaves out {name}", mend="Add it to table.include.list there.")
         named |= found
-    return tuple(named.values())
+        matched |= {str(table) for table in everything if fnmatchcase(str(table), name)}
+    return tuple(named.values()), tuple(sorted(matched - named.keys()))
 
 
 def _more(table: CatalogTable, declared: frozenset[str] | None) -> dict[str, str]:

@@ -143,7 +143,10 @@ def test_an_identifier_that_the_customers_lack_is_told(desk: Desk) -> None:
 def test_a_source_is_what_its_file_says(desk: Desk) -> None:
     """Once it is written the option is not needed, and one that contradicts it is refused."""
     desk.answer("shop.customers")
-    assert desk.discover("--json").exit_code == 0
+    again = desk.discover("--json")
+    assert (again.exit_code, [table["name"] for table in json.loads(again.stdout)["tables"]]) == (0, ["customers"])
+    assert {"shop.orders", "shop.log"} <= set(json.loads(again.stdout)["excluded"])
+    assert "tills.json does not include" in desk.discover().stdout
     error = desk.refused("--database", "postgres")
     assert "is a MariaDB database, and --database says postgres" in error.message
     assert (error.where or "").endswith("tills.json: config.connector.class")
