@@ -76,7 +76,7 @@ class Tagging:
             if table.profile is not None
             for name in parts_of(table)
         ]
-        return " union ".join(parts) or "select null::bigint as profile_id limit 0"
+        return " union ".join(parts) or "select null::bigint as profile_id where false"
 
     def may_retag(self, table: Table) -> bool:
         """Whether rows of this table that the batch does not hold may have to change their profile."""

@@ -98,6 +98,15 @@ def test_dates_and_times_are_read_as_debezium_writes_them(tmp_path: Path) -> Non
     engine.close()
 
 
+def test_a_project_without_customers_starts(tmp_path: Path) -> None:
+    """Its tables are the same for all, and are mirrored like any other."""
+    engine = Engine(tmp_path / "live.duckdb", Project((table("pos.rates", {"id": "integer"}, ["id"]),), (), (), ""))
+    engine.start(COMMITTED)
+    take(engine, ("pos.pos.rates", change("c", None, {"id": 1}, 100)))
+    assert rows(engine, 'select id from live.pos."rates tail"') == [(1,)]
+    engine.close()
+
+
 def test_a_list_is_read_whole_or_kept_aside(tmp_path: Path) -> None:
     """A member that does not fit is not made a null."""
     kinds = {"id": "integer", "tags": "varchar[]", "days": "date[]"}
