@@ -8,10 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import requests
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from connectors.kafka_errors import without_login
 from ringup.errors import CaptureError
@@ -19,6 +20,9 @@ from ringup.errors import CaptureError
 _PATIENCE = 30.0
 _AGREEMENT, _LOOK = 30.0, 0.2
 _RUNNING = "RUNNING"
+_BEGINNING = 80
+
+Answer = TypeVar("Answer")
 
 
 class NotThere(CaptureError):
@@ -56,6 +60,51 @@ class ConnectorState:
         return self.state == _RUNNING and bool(self.tasks) and all(task.state == _RUNNING for task in self.tasks)
 
 
+class _Doing(BaseModel):
+    state: str
+    worker_id: str = ""
+    trace: str | None = None
+
+
+class _Task(_Doing):
+    id: int
+
+
+class _Status(BaseModel):
+    connector: _Doing
+    tasks: list[_Task]
+
+
+class _Value(BaseModel):
+    name: str
+    errors: list[str]
+
+
+class _Field(BaseModel):
+    value: _Value
+
+
+class _Checked(BaseModel):
+    configs: list[_Field]
+
+
+class _Place(BaseModel):
+    offset: dict[str, Any] | None
+
+
+class _Offsets(BaseModel):
+    offsets: list[_Place]
+
+
+class _Config(BaseModel, extra="allow"):
+    name: str
+    __pydantic_extra__: dict[str, str | None]
+
+
+class _Stored(BaseModel):
+    config: _Config
+
+
 class Connect:
     """A Connect cluster, by the address of one of its workers; a login may stand in the address."""
 
@@ -64,64 +113,77 @@ class Connect:
 
     def names(self) -> list[str]:
         """The connectors there are."""
-        return sorted(self._ask("GET", "/connectors"))
+        return sorted(self._ask(list[str], "GET", "/connectors"))
 
     def config(self, name: str) -> dict[str, str] | None:
         """A connector's configuration as it is stored; None where there is none of this name."""
         try:
-            found: dict[str, str] = self._ask("GET", f"/connectors/{quote(name)}/config")
+            found = self._ask(_Config, "GET", f"/connectors/{quote(name)}/config")
         except NotThere:
             return None
-        return {key: value for key, value in found.items() if key != "name"}
+        return {key: value for key, value in found.__pydantic_extra__.items() if value is not None}
 
     def put(self, name: str, config: Mapping[str, str]) -> None:
         """Create the connector, or change it to this."""
-        self._ask("PUT", f"/connectors/{quote(name)}/config", {**config, "name": name})
+        self._ask(_Stored, "PUT", f"/connectors/{quote(name)}/config", {**config, "name": name})
 
     def mistakes(self, name: str, config: Mapping[str, str]) -> list[tuple[str, str]]:
         """What Connect and the connector find wrong with a configuration: field and words."""
         kind = config["connector.class"].rpartition(".")[2]
-        found = self._ask("PUT", f"/connector-plugins/{kind}/config/validate", {**config, "name": name})
-        values = (field["value"] for field in found["configs"])
-        return [(value["name"], " ".join(value["errors"])) for value in values if value["errors"]]
+        found = self._ask(_Checked, "PUT", f"/connector-plugins/{kind}/config/validate", {**config, "name": name})
+        values = (field.value for field in found.configs)
+        return [(value.name, " ".join(value.errors)) for value in values if value.errors]
 
     def state(self, name: str) -> ConnectorState:
         """What it is doing. Raises NotThere."""
-        said = self._ask("GET", f"/connectors/{quote(name)}/status")
+        said = self._ask(_Status, "GET", f"/connectors/{quote(name)}/status")
         tasks = tuple(
-            TaskState(task["id"], task["state"], task["worker_id"], _cause(task.get("trace")))
-            for task in sorted(said["tasks"], key=lambda task: task["id"])
+            TaskState(task.id, task.state, task.worker_id, _cause(task.trace))
+            for task in sorted(said.tasks, key=lambda task: task.id)
         )
-        connector = said["connector"]
-        return ConnectorState(name, connector["state"], _cause(connector.get("trace")), tasks)
+        return ConnectorState(name, said.connector.state, _cause(said.connector.trace), tasks)
 
     def placed(self, name: str) -> bool:
         """Whether it has noted a place behind its snapshot, from which it goes on when its worker dies.
 
         Each source partition has its offset (KIP-875); a snapshot's own is none to go on from, unless it was completed.
         """
-        known = self._ask("GET", f"/connectors/{quote(name)}/offsets")["offsets"]
-        offsets = [place["offset"] for place in known if place["offset"]]
+        known = self._ask(_Offsets, "GET", f"/connectors/{quote(name)}/offsets").offsets
+        offsets = [place.offset for place in known if place.offset]
         return any("snapshot" not in offset or offset.get("snapshot_completed") for offset in offsets)
 
     def pause(self, name: str) -> None:
         """Let it rest; it keeps its place."""
-        self._ask("PUT", f"/connectors/{quote(name)}/pause")
+        self._order("PUT", f"/connectors/{quote(name)}/pause")
 
     def resume(self, name: str) -> None:
         """Let it go on."""
-        self._ask("PUT", f"/connectors/{quote(name)}/resume")
+        self._order("PUT", f"/connectors/{quote(name)}/resume")
 
     def restart(self, name: str, *, only_failed: bool) -> None:
         """Start it and its tasks again."""
         words = f"includeTasks=true&onlyFailed={str(only_failed).lower()}"
-        self._ask("POST", f"/connectors/{quote(name)}/restart?{words}")
+        self._order("POST", f"/connectors/{quote(name)}/restart?{words}")
 
     def delete(self, name: str) -> None:
         """Remove it; its offsets stay in Connect."""
-        self._ask("DELETE", f"/connectors/{quote(name)}")
+        self._order("DELETE", f"/connectors/{quote(name)}")
 
-    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def _ask(self, kind: type[Answer], method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
+        """What it answers, which must be of this kind: at a wrong address, anything may answer."""
+        answer = self._answer(method, path, body)
+        try:
+            return TypeAdapter(kind).validate_json(answer.content)
+        except ValidationError as error:
+            raise self._another(answer) from error
+
+    def _order(self, method: str, path: str) -> None:
+        """Have something done. Connect says that it accepted it, or that there is nothing to say."""
+        answer = self._answer(method, path)
+        if answer.status_code not in (requests.codes.accepted, requests.codes.no_content):
+            raise self._another(answer)
+
+    def _answer(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> requests.Response:
         try:
             answer = self._settled(method, path, body)
         except requests.RequestException as error:
@@ -131,7 +193,7 @@ class Connect:
                 mend="start it, or correct `kafka.connect` in ringup.yml",
             ) from error
         if answer.ok:
-            return answer.json() if answer.content else None
+            return answer
         words = _words(answer)
         # A worker that is still starting knows no path at all, and says so in HTML.
         known = "json" in answer.headers.get("content-type", "")
@@ -141,6 +203,15 @@ class Connect:
             f"Kafka Connect refuses: {words}",
             where=without_login(self.url),
             mend="while it rebalances, try again in a moment; else correct what it says",
+        )
+
+    def _another(self, answer: requests.Response) -> CaptureError:
+        said = " ".join(answer.content[: 4 * _BEGINNING].decode(errors="replace").split())
+        beginning = f"{said[:_BEGINNING]} ..." if len(said) > _BEGINNING else said
+        return CaptureError(
+            f"this is no Kafka Connect: HTTP {answer.status_code}, and it says {beginning or 'nothing'}",
+            where=f"ringup.yml: kafka.connect ({without_login(self.url)})",
+            mend="correct `kafka.connect`: the address of a worker of Kafka Connect",
         )
 
     def _settled(self, method: str, path: str, body: Mapping[str, Any] | None) -> requests.Response:

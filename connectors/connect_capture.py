@@ -24,6 +24,8 @@ log = logging.getLogger("ringup.connect")
 
 _LOOK = 1.0
 """Seconds between two looks."""
+_LEAVING = 1.0
+"""Seconds that the end of a run waits for a look that is under way: Connect may hang."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 _STEADY = 30.0
@@ -100,11 +102,13 @@ class ConnectCapture:
         """Look no more."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_LEAVING)
 
     def _watch(self) -> None:
         while not self._stop.is_set():
             for name in list(self._states):
+                if self._stop.is_set():
+                    return
                 now, known = self._look(name), self._states[name]
                 if (now.state, now.cause) != (known.state, known.cause):
                     self._states[name] = now
@@ -129,6 +133,9 @@ class ConnectCapture:
             return since_now("missing", "Kafka Connect has no connector of this name", "ringup connectors apply")
         except CaptureError as error:
             return since_now("unknown", str(error), error.mend)
+        except Exception as error:  # nobody else looks: this thread outlives whatever happens
+            log.debug("%s cannot be looked at", name, exc_info=True)
+            return since_now("unknown", f"{type(error).__name__}: {error}", "see what Kafka Connect answers")
 
 
 def failed_by_itself(connector: ConnectorState) -> bool:

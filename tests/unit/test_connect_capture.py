@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -14,6 +14,7 @@ from connectors.connect import Connect
 from connectors.connect_capture import ConnectCapture, Restarts
 from connectors.kafka_signals import KafkaSignals
 from connectors.sources import Source
+from ringup.errors import CaptureError
 from tests.waiting import wait_for
 
 
@@ -25,6 +26,8 @@ class Pretended(ThreadingHTTPServer):
         self.state, self.needed, self.restarts = "RUNNING", 1, 0
         self.absent: str | None = None
         self.conflicts = 0
+        self.odd: bytes | None = None
+        self.hangs = threading.Event()
         self.offset: dict[str, object] = {"lsn": 1}
 
     @property
@@ -37,6 +40,11 @@ class _Answers(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """The status, or the offsets."""
+        while self.server.hangs.is_set():
+            time.sleep(0.05)
+        if self.server.odd is not None:
+            self._say(self.server.odd, 200, "text/html")
+            return
         if self.server.conflicts:
             self.server.conflicts -= 1
             self._say({"message": "a rebalance is expected"}, 409)
@@ -55,7 +63,15 @@ class _Answers(BaseHTTPRequestHandler):
         """A restart."""
         assert self.path == "/connectors/pos/restart?includeTasks=true&onlyFailed=true"
         self.server.restarts += 1
-        self._say({})
+        self._say({}, 202)
+
+    def do_PUT(self) -> None:
+        """Whatever it is asked to do, it is no Connect that answers so."""
+        self._say(self.server.odd or b"", 200, "text/html")
+
+    def do_DELETE(self) -> None:
+        """As little."""
+        self.do_PUT()
 
     def log_message(self, *words: object) -> None:
         """Nothing."""
@@ -64,24 +80,26 @@ class _Answers(BaseHTTPRequestHandler):
         self.send_response(code)
         self.send_header("Content-Type", kind)
         self.end_headers()
-        self.wfile.write(json.dumps(words).encode())
+        self.wfile.write(words if isinstance(words, bytes) else json.dumps(words).encode())
 
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pretended]:
     monkeypatch.setattr("connectors.connect_capture._LOOK", 0.02)
     with Pretended() as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         yield server
+        server.hangs.clear()
         server.shutdown()
         thread.join()
 
 
-def capture_of(server: Pretended) -> ConnectCapture:
+def capture_of(server: Pretended, *names: str) -> ConnectCapture:
     connect = Connect(f"http://127.0.0.1:{server.server_port}")
     signals = KafkaSignals({"bootstrap.servers": "127.0.0.1:1"}, connect)
-    return ConnectCapture([Source("pos", {"topic.prefix": "pos"}, "pos.json")], connect, signals, {})
+    sources = [Source(name, {"topic.prefix": name}, f"{name}.json") for name in names or ("pos",)]
+    return ConnectCapture(sources, connect, signals, {})
 
 
 def test_a_task_that_failed_is_started_again(connect: Pretended) -> None:
@@ -145,6 +163,90 @@ def test_workers_that_have_not_agreed_yet_are_asked_again(connect: Pretended) ->
     """Just after a change they answer with a conflict."""
     connect.conflicts, connect.needed = 2, 0
     assert Connect(f"http://127.0.0.1:{connect.server_port}").state("pos").running
+
+
+ODD = [
+    b"<html>maintenance</html>",
+    b"{}",
+    b"[]",
+    b"null",
+    b"",
+    b"\xff\xfe",
+    b"[" * 100_000,
+    b'{"connector": "x", "tasks": 7}',
+    b'{"connector": {"state": null}, "tasks": []}',
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_answers_otherwise_than_connect_is_told_and_looked_at_again(connect: Pretended, odd: bytes) -> None:
+    """A page for maintenance, say, with the status 200; once it is gone, what failed is started again as before."""
+    connect.odd = odd
+    capture = capture_of(connect)
+    capture.start()
+    wait_for(lambda: capture.states()["pos"].state == "unknown", 10.0)
+    said, address = capture.states()["pos"], f"http://127.0.0.1:{connect.server_port}"
+    assert f"ringup.yml: kafka.connect ({address}): this is no Kafka Connect" in (said.cause or "")
+    assert said.mend == "correct `kafka.connect`: the address of a worker of Kafka Connect"
+    connect.odd = None
+    wait_for(lambda: capture.states()["pos"].state == "streaming", 10.0)
+    capture.stop()
+    assert connect.restarts == 1
+
+
+def test_a_fault_of_the_look_itself_ends_nothing(connect: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else looks, so the thread goes on whatever happens."""
+    connect.needed = 0
+    capture = capture_of(connect)
+    with monkeypatch.context() as patched:
+        patched.setattr("connectors.connect_capture.state_of", lambda connector: {}[connector])
+        capture.start()
+        wait_for(lambda: "KeyError" in (capture.states()["pos"].cause or ""), 10.0)
+    wait_for(lambda: capture.states()["pos"].state == "streaming", 10.0)
+    capture.stop()
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_whatever_connect_is_asked_an_odd_answer_is_an_error_that_says_how_it_begins(
+    connect: Pretended, odd: bytes
+) -> None:
+    """No question takes it for an answer, and no order takes it for done."""
+    connect.odd = odd
+    asked = Connect(f"http://user:secret@127.0.0.1:{connect.server_port}")
+    config = {"connector.class": "org.Some"}
+    questions: list[Callable[[], object]] = [
+        lambda: asked.config("pos"),
+        lambda: asked.state("pos"),
+        lambda: asked.placed("pos"),
+        lambda: asked.put("pos", config),
+        lambda: asked.mistakes("pos", config),
+        lambda: asked.pause("pos"),
+        lambda: asked.resume("pos"),
+        lambda: asked.delete("pos"),
+    ]
+    if odd != b"[]":  # a Connect without connectors
+        questions.append(asked.names)
+    for question in questions:
+        with pytest.raises(CaptureError, match="this is no Kafka Connect") as caught:
+            question()
+        assert "secret" not in str(caught.value)
+        assert len(caught.value.message) < 160
+    if odd.startswith(b"<html>"):
+        assert caught.value.message.endswith("HTTP 200, and it says <html>maintenance</html>")
+
+
+def test_the_end_does_not_wait_for_a_connect_that_hangs(connect: Pretended) -> None:
+    """Not for the answer that is under way, and the other sources are not looked at any more."""
+    connect.hangs.set()
+    capture = capture_of(connect, "pos", "west", "crm")
+    capture.start()
+    time.sleep(0.2)
+    before = time.monotonic()
+    capture.stop()
+    assert time.monotonic() - before < 3
+    connect.hangs.clear()
+    time.sleep(0.3)
+    assert capture.states()["west"].state == "starting"
 
 
 def test_the_pauses_grow_while_it_keeps_failing_and_start_anew_when_it_was_well() -> None:
