@@ -7,21 +7,40 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from connectors import converters
+from connectors import converters, included
 from connectors.databases import database_of
 from ringup.errors import ConfigError
 
 _REFERENCE = re.compile(r"\$\{env:([^}]*)\}")
+_NAME = re.compile(r"[^\W_]([\w .:@+-]{0,198}[\w.:@+-])?")
+"""What Kafka Connect takes for a connector's name, without what an address would not carry."""
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError(
+            f"no connector can be called {value!r}|begin with a letter or a digit, and use no signs but . _ - : @ +"
+        )
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str | int):
+        raise ValueError("this is no value of a setting|write a text, a whole number, true or false")
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 class _File(BaseModel):
+    """A validator says `ValueError("what is wrong|what to do")`."""
+
     model_config = ConfigDict(extra="forbid")
 
-    name: str
-    config: dict[str, str | bool | int]
+    name: Annotated[str, AfterValidator(_name)]
+    config: dict[str, Annotated[str, BeforeValidator(_text)]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +118,22 @@ def refuse_without_kafka(sources: Iterable[Source]) -> None:
 def _load(path: Path) -> Source:
     try:
         file = _File.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(
+            f"it cannot be read: {error.strerror}",
+            mend="a source is a file that can be read; take this away, or give it a name that does not end in .json",
+            where=str(path),
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
+        message, _, mend = first["msg"].removeprefix("Value error, ").partition("|")
         raise ConfigError(
-            first["msg"],
-            mend='a source is {"name": "...", "config": {...}}, with Debezium\'s settings in config',
+            message,
+            mend=mend or 'a source is {"name": "...", "config": {...}}, with Debezium\'s settings in config',
             where=f"{path}: {place}" if place else str(path),
         ) from error
-    config = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in file.config.items()}
+    config = file.config
     source = Source(file.name, config, str(path))
     database = database_of(config)
     for key in database.needed:
@@ -132,7 +158,7 @@ def _load(path: Path) -> Source:
     for key, least in database.least.items():
         if (said := config.get(key, "")).isdecimal() and int(said) < least:
             raise ConfigError(f"{said} is too short", mend=f"set it to {least} or more", where=_field(source, key))
-    for key, words, mend in converters.mistakes(config):
+    for key, words, mend in (*converters.mistakes(config), *included.mistakes(config)):
         raise ConfigError(words, mend=mend, where=_field(source, key))
     return source
 

@@ -101,6 +101,28 @@ def test_a_missing_variable_is_named(tmp_path: Path) -> None:
             ": config.connector.class",
             "does not work",
         ),
+        ("[]", "", "object"),
+        ("\ufeff{}", "", "JSON"),
+        ({"name": "", "config": config()}, ": name", "no connector can be called ''"),
+        ({"name": "a/b ?#", "config": config()}, ": name", r"no connector can be called 'a/b \?#'"),
+        ({"name": "..", "config": config()}, ": name", "no connector can be called"),
+        ({"name": "pos ", "config": config()}, ": name", "no connector can be called"),
+        ({"name": None, "config": config()}, ": name", "string"),
+        ({"name": "pos", "config": [1]}, ": config", "object"),
+        ('{"name": "pos", "config": {"topic.prefix": null}}', ": config.topic.prefix", "no value of a setting"),
+        ({"name": "pos", "config": config(x={"a": 1})}, ": config.x", "no value of a setting"),
+        ({"name": "pos", "config": config(x=[1])}, ": config.x", "no value of a setting"),
+        ({"name": "pos", "config": config(x=1.5)}, ": config.x", "no value of a setting"),
+        (
+            {"name": "pos", "config": config(**{"table.include.list": "public.bills,public.(orders"})},
+            ": config.table.include.list",
+            r"'public.\(orders' is no regular expression: missing \), unterminated subpattern",
+        ),
+        (
+            {"name": "pos", "config": config(**{"schema.exclude.list": "a{99999999999999999999}"})},
+            ": config.schema.exclude.list",
+            "is no regular expression",
+        ),
     ],
 )
 def test_a_file_that_is_wrong_is_refused(tmp_path: Path, content: Any, where: str, words: str) -> None:
@@ -109,6 +131,27 @@ def test_a_file_that_is_wrong_is_refused(tmp_path: Path, content: Any, where: st
     with pytest.raises(ConfigError, match=words) as caught:
         load_sources(tmp_path)
     assert caught.value.where == f"{path}{where}"
+
+
+@pytest.mark.parametrize("name", ["pos", "till-7.north", "Läden", "pos:eu", "my shop", "5"])
+def test_a_connector_may_be_called_what_kafka_connect_takes(tmp_path: Path, name: str) -> None:
+    """As long as it can stand in an address."""
+    write(tmp_path, "pos", {"name": name, "config": config(**{"column.exclude.list": r"\p{L}+[.]note"})})
+    assert load_sources(tmp_path)[0].name == name
+
+
+def test_what_is_called_a_source_and_is_no_file_is_named(tmp_path: Path) -> None:
+    """A folder, or a link to a file that is gone."""
+    folder, link = tmp_path / "old.json", tmp_path / "one.json"
+    folder.mkdir()
+    with pytest.raises(ConfigError, match="it cannot be read: Is a directory") as caught:
+        load_sources(tmp_path)
+    assert caught.value.where == str(folder)
+    folder.rmdir()
+    link.symlink_to(tmp_path / "gone")
+    with pytest.raises(ConfigError, match="it cannot be read: No such file") as caught:
+        load_sources(tmp_path)
+    assert caught.value.where == str(link)
 
 
 def test_a_list_of_another_kind_of_database_is_refused(tmp_path: Path) -> None:
