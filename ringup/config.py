@@ -9,7 +9,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic.json_schema import GenerateJsonSchema
 
+from ringup.addresses import Address, Addresses, Brokers
 from ringup.checked import ConfigFile, nearest
 
 FILE_NAME = "ringup.yml"
@@ -63,6 +64,18 @@ Duration = Annotated[
 ]
 
 
+Value = TypeVar("Value")
+
+
+def _plain(value: object) -> object:
+    if not isinstance(value, str | int):
+        raise ValueError("this is no value of a setting|Write a text, a whole number, true or false.")
+    return value
+
+
+Plain = Annotated[Value, BeforeValidator(_plain)]
+"""A value that is passed on to a client as it stands."""
+
 _FOR_PROGRAMS = {
     **dict.fromkeys(("on_commit", "on_delivery", "logger"), "only a program can give what it takes|Leave it out."),
     "default.topic.config": "it is a block of others|Write what is in it beside the other settings.",
@@ -78,7 +91,7 @@ def _for_files(client: dict[str, str | int | bool]) -> dict[str, str | int | boo
     return client
 
 
-Client = Annotated[dict[str, str | int | bool], AfterValidator(_for_files)]
+Client = Annotated[dict[str, Plain[str | int | bool]], AfterValidator(_for_files)]
 """Settings of a client of Kafka."""
 
 
@@ -104,18 +117,18 @@ class PipelineSettings(Settings):
 class RegistrySettings(Settings):
     """A schema registry with Confluent's API, for sources whose connectors write Avro."""
 
-    url: str
+    url: Addresses
     """Its address as a Confluent schema registry, several with commas."""
-    client: dict[str, str | int] = {}
+    client: dict[str, Plain[str | int]] = {}
     """Settings of confluent-kafka's SchemaRegistryClient, passed on as they stand: a login, TLS, a proxy."""
 
 
 class KafkaSettings(Settings):
     """A Kafka cluster whose topics are the change log, and the Kafka Connect cluster that runs Debezium."""
 
-    bootstrap: str
+    bootstrap: Brokers
     """The brokers to begin with: `host:port`, several with commas."""
-    connect: str | None = None
+    connect: Address | None = None
     """The address of a worker of Kafka Connect, for `ringup connectors` and `ringup status`."""
     group: str | None = None
     """The consumer group of the project, which one ringup at a time reads for. Default: `ringup.` and the project's

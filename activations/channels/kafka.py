@@ -22,6 +22,7 @@ from activations.channels.base import Outcome
 from activations.cloudevents import record
 from activations.producer import TopicProducer
 from activations.types import Delivery
+from ringup.addresses import Brokers
 from ringup.config import Client, Config, Duration, Settings
 from ringup.errors import ConfigError
 
@@ -49,7 +50,7 @@ class KafkaChannelSettings(Settings):
     """A Kafka topic that gets CloudEvents."""
     topic: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
     """The topic, which must be there: letters, digits, dots, hyphens and underscores."""
-    bootstrap: str | None = None
+    bootstrap: Brokers | None = None
     """The brokers to begin with: `host:port`, several with commas. Default: those of the block `kafka:`, with the
     settings of its `client`."""
     client: Annotated[Client, AfterValidator(_free)] = Field(default_factory=dict)

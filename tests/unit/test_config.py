@@ -86,6 +86,77 @@ def test_a_question_needs_no_secret(tmp_path: Path) -> None:
     assert load_config(tmp_path, {}, channels=False).channels == {}
 
 
+CLUSTER = "project: a\nkafka: {bootstrap: 'b:1', "
+
+
+@pytest.mark.parametrize(
+    ("kafka", "field"),
+    [
+        (f"{CLUSTER}connect: {address!r}}}", "connect")
+        for address in (
+            "nonsense",
+            "",
+            "ftp://x",
+            "connect:8083",
+            "http://",
+            "http://:8083",
+            "http://connect:99999",
+            "http://connect:0",
+            "http://connect:web",
+            "http://con nect:8083",
+            "http://connect..net:8083",
+            "http://[::1:8083",
+            "http://connect:8083?a=b",
+            "https://ann:hunter2#@connect:8083",
+            "https://ann:hunter2/5@connect:8083",
+        )
+    ]
+    + [
+        (f"{CLUSTER}registry: {{url: {address!r}}}}}", "registry.url")
+        for address in ("registry:8081", "http://one:8081,two:8081", "http://one:8081,", "")
+    ]
+    + [
+        (f"project: a\nkafka: {{bootstrap: {brokers!r}}}", "bootstrap")
+        for brokers in ("", "broker:99999", "one:9092,two:0", "broker:kafka", ":9092")
+    ],
+)
+def test_what_cannot_be_an_address_is_refused(tmp_path: Path, kafka: str, field: str) -> None:
+    """Before anything waits for an answer from there; a login in it is not shown."""
+    where, message, mend = refused(tmp_path, kafka)
+    assert where == f"ringup.yml: kafka.{field}"
+    assert message.startswith("this is no address")
+    assert "host:port" in mend
+    assert "hunter2" not in message + mend
+
+
+def test_what_may_be_an_address_is_taken(tmp_path: Path) -> None:
+    """Names, numbers, logins, paths; several, where several may be."""
+    for connect in ("http://connect", "https://ann:p%23w@connect:8083/rest/", "http://[::1]:8083", "HTTP://my_host:1"):
+        for url in ("http://one:8081, https://two/apis/ccompat/v7", "http://läden.example"):
+            text = f"{CLUSTER}connect: {connect!r}, registry: {{url: {url!r}}}}}"
+            assert (load(tmp_path, text).kafka or pytest.fail()).connect == connect
+    for brokers in ("broker", "one:9092, two:9093", "SASL_SSL://one:9092,[::1]:9092"):
+        assert load(tmp_path, f"project: a\nkafka: {{bootstrap: {brokers!r}}}").kafka
+
+
+@pytest.mark.parametrize("value", ["{b: c}", "[1]", "null", "1.5"])
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        (CLUSTER + "client: {a: VALUE}}", "kafka.client.a"),
+        (CLUSTER + "registry: {url: 'http://r', client: {a: VALUE}}}", "kafka.registry.client.a"),
+        ("project: a\nchannels: {k: {type: kafka, topic: t, client: {a: VALUE}}}", "channels.k.client.a"),
+    ],
+)
+def test_a_setting_that_is_passed_on_is_one_value(tmp_path: Path, text: str, field: str, value: str) -> None:
+    """The error names the field as it stands in the file, and says what may stand there."""
+    assert refused(tmp_path, text.replace("VALUE", value)) == (
+        f"ringup.yml: {field}",
+        "this is no value of a setting",
+        "Write a text, a whole number, true or false.",
+    )
+
+
 def test_the_reference_project_is_valid() -> None:
     """The ringup.yml of the reference project loads."""
     assert load_config(reference_folder(), ENVIRON).project == "corner-shop"
