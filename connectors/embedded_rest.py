@@ -19,8 +19,10 @@ def left_over(path: Path, positions: Positions, sources: Collection[str]) -> int
     """How many changes lie beyond `positions` in a log that nobody has open. `sources` are the topics' prefixes."""
     if not path.exists():
         return 0
+    # Without changes that wait beside it the file is all there is, and can be read where nothing may be written, too.
+    how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as con:
+        with closing(sqlite3.connect(f"{path.as_uri()}?{how}", uri=True)) as con:
             ends = con.execute("select name, next - 1 from topics").fetchall()
     except sqlite3.DatabaseError as error:
         raise unreadable(path, error) from error

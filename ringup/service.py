@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -27,6 +28,9 @@ _LONGEST = 100
 """Bytes that the path of a Unix socket may have; Linux allows 107, macOS 103."""
 
 
+_UNWRITABLE = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+
+
 class Ownership:
     """The right to write in a state folder: one process has it at a time, until it gives it back or ends, however.
 
@@ -39,14 +43,16 @@ class Ownership:
         state: Path,
         mend: str = "Ask it: ringup status. Or stop it first: kill {pid}",
         what: str = "this project",
+        *,
+        asks: bool = False,
     ) -> None:
-        self._path, self._mend, self._what = state / "owner.pid", mend, what
+        """With `asks` it is to read only, and a folder in which nothing can be written may be owned, too."""
+        self._path, self._mend, self._what, self._asks = state / "owner.pid", mend, what, asks
         self._file = -1
 
     def __enter__(self) -> Self:
         """Take it. Raises OwnedError naming the process that has it."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        file, named = self._open()
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -57,8 +63,8 @@ class Ownership:
                 where=str(self._path.parent),
                 mend=self._mend.format(pid=pid),
             ) from None
-        # Of one length, and never truncated, so that whoever reads it meanwhile reads a whole number.
-        os.pwrite(file, f"{os.getpid():<19}\n".encode(), 0)
+        if named:  # of one length, and never truncated, so that whoever reads it meanwhile reads a whole number
+            os.pwrite(file, f"{os.getpid():<19}\n".encode(), 0)
         self._file = file
         return self
 
@@ -67,6 +73,16 @@ class Ownership:
     ) -> None:
         """Give it back."""
         os.close(self._file)
+
+    def _open(self) -> tuple[int, bool]:
+        """The file, and whether it can be written."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), True
+        except OSError as error:
+            if not self._asks or error.errno not in _UNWRITABLE:
+                raise
+            return os.open(self._path, os.O_RDONLY | os.O_CLOEXEC), False
 
 
 class NotRunning(ConnectionError):
@@ -98,6 +114,17 @@ def answer(config: Config, question: str, **args: object) -> Any:
 
     Waits while the owner starts or stops; raises OwnedError when that takes longer than PATIENCE.
     """
+    try:
+        return _answer(config, question, **args)
+    except OSError as error:
+        raise WarehouseError(
+            f"the state cannot be asked: {error}",
+            where=str(config.state_folder),
+            mend="Ask as the user that runs it; or let `state` name a copy of the folder, in which you may write.",
+        ) from error
+
+
+def _answer(config: Config, question: str, **args: object) -> Any:
     from ringup import api, offline  # what a question to a running process need not load
 
     state = config.state_folder
@@ -111,7 +138,7 @@ def answer(config: Config, question: str, **args: object) -> Any:
             pass
         try:
             # Where nobody ever ran there is nothing to own, and a question leaves nothing behind.
-            with Ownership(state) if (state / "owner.pid").exists() else nullcontext():
+            with Ownership(state, asks=True) if (state / "owner.pid").exists() else nullcontext():
                 return api.plain(getattr(offline, question)(config, **args))
         except OwnedError:
             if time.monotonic() > deadline:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.embedded import EmbeddedLog, EmbeddedLogWriter
+from connectors.embedded_rest import left_over
 from connectors.log import RECORDS, Batch
 from ringup.errors import LogError
 from tests.debezium import Record, begin, change, end, notice, transaction
@@ -156,6 +157,16 @@ def test_the_lag_counts_what_was_not_handed_over(writer: EmbeddedLogWriter, log:
     assert log.lag() == 3
     drain(log)
     assert log.lag() == 2
+
+
+def test_what_is_left_over_is_told_without_writing_anything(path: Path) -> None:
+    """Not even the files that SQLite keeps beside a log that is open, which a folder may have no room or right for."""
+    with EmbeddedLogWriter(path) as writer:
+        writer.append([notice("COMPLETED"), *transaction(BILLS, 1, 2)])
+        assert left_over(path, {(BILLS, 0): 0}, ["pos"]) == 1, "with changes that are not in the file itself yet"
+    before = {file.name for file in path.parent.iterdir()}
+    assert left_over(path, {(BILLS, 0): 0}, ["pos"]) == 1
+    assert {file.name for file in path.parent.iterdir()} == before
 
 
 def test_waiting_ends_when_something_comes(path: Path, writer: EmbeddedLogWriter, log: EmbeddedLog) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 
 from ringup.api import Api, serve
-from ringup.config import load_config
+from ringup.config import Config, load_config
 from ringup.errors import LogError, OwnedError, WarehouseError
 from ringup.service import NotRunning, Ownership, answer, ask
 from transforms.prove import ModelProof, ProofReport
@@ -213,3 +214,49 @@ def test_an_owner_that_does_not_answer_is_waited_for(tmp_path: Path, monkeypatch
         monkeypatch.setattr("ringup.service.PATIENCE", 0.2)
         with pytest.raises(OwnedError, match=re.escape(str(os.getpid()))):
             answer(config, "status")
+
+
+@pytest.fixture
+def unwritable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """A project that ran, whose state folder is on a file system that is read only by now."""
+    (tmp_path / "ringup.yml").write_text("project: corner-shop")
+    config, opened = load_config(tmp_path, {}), os.open
+    with Ownership(config.state_folder):
+        pass
+
+    def read_only(path: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & (os.O_RDWR | os.O_WRONLY):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return opened(path, flags, mode)
+
+    monkeypatch.setattr("ringup.service.os.open", read_only)
+    return config
+
+
+def test_a_state_that_cannot_be_written_answers(unwritable: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question only reads; nobody else may own the folder meanwhile, and nobody may run there."""
+    file = unwritable.state_folder / "owner.pid"
+    before = file.read_bytes()
+
+    def status(config: Config) -> str:
+        with pytest.raises(OwnedError), Ownership(config.state_folder, asks=True):
+            pytest.fail("two owners")
+        return "stopped"
+
+    monkeypatch.setattr("ringup.offline.status", status)
+    assert answer(unwritable, "status") == "stopped"
+    assert file.read_bytes() == before
+    with pytest.raises(OSError, match="Read-only"), Ownership(unwritable.state_folder):
+        pytest.fail("it runs where it cannot write")
+
+
+def test_what_a_question_would_have_to_write_is_told(unwritable: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The models changed since, say, and dbt has to compile them."""
+
+    def prove(config: Config) -> None:
+        os.open(config.state_folder / "fingerprint", os.O_RDWR)
+
+    monkeypatch.setattr("ringup.offline.prove", prove)
+    with pytest.raises(WarehouseError, match=r"the state cannot be asked: .*Read-only file system") as caught:
+        answer(unwritable, "prove")
+    assert caught.value.where == str(unwritable.state_folder)
