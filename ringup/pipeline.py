@@ -75,7 +75,10 @@ class Pipeline:
         self._told: Mapping[str, SourceState] = {}
 
     def run(self, stop: threading.Event, on_change: Callable[[str], None] = lambda state: None) -> None:
-        """Take in, decide and send until `stop` is set; then finish what is under way and release everything."""
+        """Take in, decide and send until `stop` is set; then finish what is under way and release everything.
+
+        Raises what ended it or, where it ended in order, what went wrong at the end.
+        """
         try:
             self.log.seek(self.engine.warehouse.positions(), stop)
             self.capture.start(declared_columns(self.project.tables, self.sources))
@@ -97,8 +100,10 @@ class Pipeline:
                     self.dispatcher.refill(partial(pending, self.engine.warehouse.con))
         finally:
             self._become("stopping", on_change)
-            self._close()
+            failed = self._close()
             gc.unfreeze()
+        if failed is not None:
+            raise failed
 
     def _look(self, on_change: Callable[[str], None]) -> None:
         """See what the sources are doing, and say what is new."""
@@ -164,13 +169,19 @@ class Pipeline:
             compact(warehouse, self.engine.mirror)
             warehouse.tidy()
 
-    def _close(self) -> None:
-        """Stop in the order of the flow; a step that fails does not keep the others from being done."""
+    def _close(self) -> Exception | None:
+        """Stop in the order of the flow; a step that fails does not keep the others from being done.
+
+        Returns the first error.
+        """
+        failed = None
         for step in (self.capture.stop, self.dispatcher.stop, self._quiet, self.log.close, self.engine.close):
             try:
                 step()
             except Exception as error:
                 log.exception("while stopping: %s", error)
+                failed = failed or error
+        return failed
 
     def status(self) -> dict[str, Any]:
         """What the run is doing: state, lag, counts."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from activations.outbox import counts
@@ -101,3 +103,22 @@ def test_changes_are_those_of_the_batch(folder: Path) -> None:
         steps.pipeline._take(steps.changed(customer(7, "Bob", "c", 32), (CUSTOMERS, None, None)))
         assert steps.pipeline.metrics.snapshot()["changes"] - before == 3
         assert steps.pipeline.questions.counts()["rows"]["order_placed"] == 2
+
+
+def test_an_end_that_fails_in_part_is_done_for_the_rest_and_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full when the last receipts are written, say: nobody takes that end for one in order."""
+
+    def full() -> None:
+        raise duckdb.IOException("No space left on device")
+
+    with stepping(folder) as (steps, _):
+        pipeline, stop = steps.pipeline, threading.Event()
+        stop.set()
+        with monkeypatch.context() as broken:
+            broken.setattr(pipeline.capture, "start", lambda declared: None)
+            broken.setattr(pipeline.dispatcher, "start", lambda: None)
+            broken.setattr(pipeline, "_quiet", full)
+            with pytest.raises(duckdb.IOException, match="No space left"):
+                pipeline.run(stop)
+        with pytest.raises(duckdb.ConnectionException, match="closed"):
+            pipeline.engine.warehouse.con.execute("select 1")

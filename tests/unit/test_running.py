@@ -10,13 +10,15 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 from rich.console import Console
 
-from ringup.errors import LogError
+from ringup.config import load_config
+from ringup.errors import LogError, WarehouseError
 from ringup.metrics import Metrics
 from ringup.progress import Progress
-from ringup.running import _logged, _run, _stopped_by_signals
+from ringup.running import _logged, _run, _stopped_by_signals, run_project
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -78,3 +80,21 @@ def test_only_what_ran_stops(states: tuple[str, ...], tmp_path: Path) -> None:
         _run(FakePipeline(*states), tmp_path, threading.Event(), progress)  # type: ignore[arg-type]
     said = [line.partition("  ")[2] for line in paper.getvalue().splitlines()]
     assert said == [*states, *(["stopping"] if states else [])]
+
+
+def test_an_end_that_the_disk_refuses_is_an_error_after_ctrl_c_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says what to do, and nobody says `stopped`."""
+    (tmp_path / "ringup.yml").write_text("project: shop")
+
+    def run(*args: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        raise duckdb.IOException("No space left on device")
+
+    monkeypatch.setattr("ringup.running.Pipeline", lambda config, environ: None)
+    monkeypatch.setattr("ringup.running._run", run)
+    with pytest.raises(WarehouseError, match="No space left") as caught:
+        run_project(load_config(tmp_path, {}), {}, as_json=False, until_input_ends=False)
+    assert "the disk has space" in caught.value.mend
+    assert "stopped" not in "".join(capsys.readouterr())
