@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,9 @@ from connectors.connect import Connect
 from connectors.connect_capture import ConnectCapture, Restarts
 from connectors.kafka_signals import KafkaSignals
 from connectors.sources import Source
+from ringup.connecting import Connecting
 from ringup.errors import CaptureError
+from ringup.init import start_project
 from tests.waiting import wait_for
 
 
@@ -233,6 +236,19 @@ def test_whatever_connect_is_asked_an_odd_answer_is_an_error_that_says_how_it_be
         assert len(caught.value.message) < 160
     if odd.startswith(b"<html>"):
         assert caught.value.message.endswith("HTTP 200, and it says <html>maintenance</html>")
+
+
+def test_the_commands_say_so_too(connect: Pretended, tmp_path: Path) -> None:
+    """With the place in ringup.yml that names the address."""
+    connect.odd = b"<html>log in</html>"
+    start_project(tmp_path / "shop")
+    with (tmp_path / "shop" / "ringup.yml").open("a") as file:
+        file.write(f"kafka: {{bootstrap: 'broker:9092', connect: 'http://127.0.0.1:{connect.server_port}'}}\n")
+    connecting = Connecting(tmp_path / "shop")
+    for command in (connecting.plan, connecting.apply, connecting.states):
+        with pytest.raises(CaptureError, match="no Kafka Connect: HTTP 200, and it says <html>log in") as caught:
+            command()
+        assert (caught.value.where or "").startswith("ringup.yml: kafka.connect (http://127.0.0.1:")
 
 
 def test_the_end_does_not_wait_for_a_connect_that_hangs(connect: Pretended) -> None:
