@@ -243,13 +243,14 @@ def test_a_table_was_read_anew_when_the_snapshot_and_its_rows_were_read(topics: 
 def test_marks_that_cannot_be_read_are_passed_over(topics: Topics, caplog: pytest.LogCaptureFixture) -> None:
     """Whoever wrote them: the run goes on, and says where they are."""
     with closing(topics.log(bootstrapped=True)) as log:
-        for mark in ("no json", '{"id":"6:9"}', None):
+        counted = '{"status":"END","id":"6:9","data_collections":[{"data_collection":"shop.bills","event_count":"1"}]}'
+        for mark in ("no json", '{"id":"6:9"}', None, counted):
             topics.put(MARKS, mark)
-        topics.put(NOTICES, "no json")
+        for notice in ("no json", '{"aggregate_type":7,"type":"COMPLETED"}', "null"):
+            topics.put(NOTICES, notice)
         topics.row(BILLS, 1, 0, "7:1")
         topics.end("7:9", bills=1)
         batch = batch_of(log)
         assert (rows_of(batch), batch.torn) == ([(BILLS, 1)], 0)
-    for offset in range(3):
-        assert f"{MARKS}[0] has at offset {offset} what cannot be read" in caplog.text
-    assert f"{NOTICES}[0] has at offset 0 what cannot be read" in caplog.text
+    for topic, offset in [*((MARKS, n) for n in range(4)), *((NOTICES, n) for n in range(3))]:
+        assert f"{topic}[0] has at offset {offset} what cannot be read" in caplog.text
