@@ -92,9 +92,11 @@ def chosen(
         elif not (_PLAIN.fullmatch(table.schema) and _PLAIN.fullmatch(table.name)):
             why = "its name has other characters than letters, digits, _ and -, and topics have no others"
             left.append(Left(str(table), why, "rename it"))
+        elif alike := _columns_alike(table):
+            why = f"its columns {alike} differ in capitals only, at which Debezium stops"
+            left.append(Left(str(table), why, "rename one of them"))
         else:
             lost = {c.name: found for c in table.columns if (found := _column_left(table, c, is_taken))}
-            lost = _columns_alike(table, lost) | lost
             if in_key := [found for name, found in lost.items() if name in table.key]:
                 left.extend(in_key)
                 continue
@@ -102,8 +104,8 @@ def chosen(
             references = {name: there for name, there in table.references.items() if name not in lost}
             taken.append(replace(table, columns=columns, references=references))
             left.extend(lost.values())
-    alike = _tables_alike(taken, known)
-    return tuple(table for table in taken if str(table) not in alike), [*left, *alike.values()]
+    twins = _tables_alike(taken, known)
+    return tuple(table for table in taken if str(table) not in twins), [*left, *twins.values()]
 
 
 def _tables_alike(tables: Sequence[CatalogTable], known: frozenset[str]) -> dict[str, Left]:
@@ -116,14 +118,13 @@ def _tables_alike(tables: Sequence[CatalogTable], known: frozenset[str]) -> dict
     return left
 
 
-def _columns_alike(table: CatalogTable, lost: Mapping[str, Left]) -> dict[str, Left]:
-    """Columns whose names differ in capitals only from another one's, which is taken in; the key's come first."""
-    first, left = dict[str, str](), dict[str, Left]()
-    for name in sorted((c.name for c in table.columns if c.name not in lost), key=lambda name: name not in table.key):
-        if (other := first.setdefault(folded(name), name)) != name:
-            why = f"its name is that of {other}, for capitals make no difference"
-            left[name] = Left(f"{table}.{name}", why, "rename it")
-    return left
+def _columns_alike(table: CatalogTable) -> str | None:
+    """Two columns whose names differ in capitals only; Debezium stops at them, declared or not."""
+    first = dict[str, str]()
+    for name in (column.name for column in table.columns):
+        if (other := first.setdefault(name.lower(), name)) != name:
+            return f"{other} and {name}"
+    return None
 
 
 def _column_left(table: CatalogTable, column: CatalogColumn, is_taken: Callable[[str], bool]) -> Left | None:
