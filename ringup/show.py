@@ -39,7 +39,7 @@ def status(answer: Mapping[str, Any]) -> None:
     console.print(_pairs({name: _source(said) for name, said in answer["sources"].items()}))
     if (log := answer["log"])["cause"]:
         console.print(Text("\nChange log", style="bold"))
-        console.print(_pairs({"kafka": _source(log)}))
+        console.print(_pairs({"log": _source(log)}))
     if answer["channels"]:
         console.print(Text("\nChannels", style="bold"))
         console.print(_pairs({name: _source(said) for name, said in answer["channels"].items()}))
