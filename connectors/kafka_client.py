@@ -18,7 +18,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined]
 
 from connectors.kafka_errors import GONE, REFUSED, UNKNOWN, Seldom, Unanswered, nobody_answers
-from connectors.kafka_positions import REREAD, check_position
+from connectors.kafka_positions import REREAD, check_position, mend_remade
 from connectors.kafka_refusals import grant_topics, wrong_setting
 from connectors.log import Partition, Positions
 from ringup.errors import LogError
@@ -97,7 +97,7 @@ class KafkaClient:
             raise LogError(
                 f"{', '.join(sorted(gone))}: the topic is not there any more",
                 where=self._servers,
-                mend=f"a topic that was deleted takes its positions with it: {REREAD}",
+                mend=mend_remade(gone),
             )
         found = {name: there[name] for name in sorted(self._topics & there.keys()) if there[name].error is None}
         for name, topic in found.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 from connectors.log import Partition, Positions
 from ringup.errors import LogError
@@ -13,6 +14,13 @@ REREAD = (
     "delete the whole state folder and start; topics hold only what retention has left, so have the tables read again, "
     "too: ringup connectors snapshot SOURCE TABLE"
 )
+
+
+def mend_remade(topics: Collection[str]) -> str:
+    """What to do when topics were deleted, be they there again or not."""
+    if all(topic.endswith(".notifications") for topic in topics):
+        return "start again: what connectors notify is always read from its beginning"
+    return f"a topic that was deleted takes its positions with it: {REREAD}"
 
 
 def check_position(place: Partition, offset: int, bounds: tuple[int, int] | None, servers: str) -> None:

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from connectors.kafka_access import admin_of
-from connectors.kafka_positions import REREAD
+from connectors.kafka_positions import mend_remade
 from connectors.kafka_refusals import Settings
 from ringup.errors import LogError
 
@@ -55,7 +55,7 @@ class TopicIds:
             raise LogError(
                 f"{', '.join(others)}: not the topic that was read; it was deleted, and made anew",
                 where=str(self._settings.get("bootstrap.servers", "")),
-                mend=f"a topic that was deleted takes its positions with it: {REREAD}",
+                mend=mend_remade(others),
             )
         if found.keys() - self.known.keys():
             self.known = {**self.known, **found}

@@ -9,7 +9,7 @@ from confluent_kafka import TopicPartition
 
 from connectors.kafka_log import KafkaLog
 from ringup.errors import LogError
-from tests.kafka_topics import BILLS, MARKS, Topics, batch_of
+from tests.kafka_topics import BILLS, MARKS, NOTICES, Topics, batch_of
 from tests.waiting import wait_for
 
 
@@ -104,6 +104,20 @@ def test_a_topic_that_is_made_anew_meanwhile_stops_the_reader(topics: Topics, mo
             topics.row(BILLS, number, 0)
         with pytest.raises(LogError, match=r"not the topic that was read|what follows is not there any more"):
             wait_for(lambda: log.read(1_000, 0.1) is None and False)
+
+
+def test_a_topic_of_notifications_may_go(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read from its beginning at each start, so the next one goes on."""
+    monkeypatch.setattr("connectors.kafka_log._LOOK", 0.2)
+    with closing(topics.log(bootstrapped=True)) as log:
+        topics.row(BILLS, 1, 0, "7:1")
+        topics.end("7:9", bills=1)
+        positions = batch_of(log).positions
+        topics.delete(NOTICES)
+        with pytest.raises(LogError, match=NOTICES) as caught:
+            wait_for(lambda: log.read(1_000, 0.1) is not None)
+        assert caught.value.mend.startswith("start again")
+    topics.log(positions, bootstrapped=True).close()
 
 
 def test_transactions_need_one_partition(topics: Topics) -> None:
