@@ -46,9 +46,8 @@ def check_access(settings: Settings, topics: Collection[str]) -> None:
 def was_read(settings: Settings) -> bool:
     """Whether offsets were committed to the group of `settings`; False when nobody can say."""
     group = str(settings["group.id"])
-    asked = admin_of(settings).list_consumer_group_offsets(
-        [ConsumerGroupTopicPartitions(group)], request_timeout=_RIGHTS
-    )
+    admin = admin_of(settings)  # which has to live for as long as it is asked
+    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=_RIGHTS)
     return any(getattr(said, "topic_partitions", ()) for _, said in _said(asked))
 
 

@@ -121,6 +121,8 @@ class KafkaLog:
         until = time.monotonic() + wait
         while True:
             self._seat.check()
+            if not self._ready:
+                self._look()
             rest = max(0.0, min(until - time.monotonic(), _LOOK_SOON))
             more = False
             if not self._seat.sure:
@@ -134,7 +136,6 @@ class KafkaLog:
 
     def _read(self, limit: int, wait: float) -> bool:
         """Take in what comes within `wait` seconds, and whether there was anything."""
-        self._look()
         came = self._unread or self._client.read(limit, wait)
         try:
             self._take_in(came)

@@ -158,7 +158,9 @@ def kafka_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         yield shop
 
 
-@pytest.mark.parametrize("shop_that_runs", ["running", "kafka_shop"], ids=["own log", "kafka"])
+@pytest.mark.parametrize(
+    "shop_that_runs", ["running", pytest.param("kafka_shop", marks=pytest.mark.slow)], ids=["own log", "kafka"]
+)
 def test_a_disk_without_room_for_the_state(shop_that_runs: str, request: pytest.FixtureRequest) -> None:
     """The run stops in order and says why; with room again it goes on, and each order is told once."""
     shop: Shop = request.getfixturevalue(shop_that_runs)

@@ -121,7 +121,7 @@ def test_one_that_was_held_up_until_another_came_ends(
     assert f"the group {group} was read before, and this state is empty" in second.communicate(timeout=PATIENCE)[0]
 
 
-@pytest.mark.parametrize("broker", ["is gone", "hangs"])
+@pytest.mark.parametrize("broker", [pytest.param("is gone", marks=pytest.mark.slow), "hangs"])
 def test_ctrl_c_ends_a_run_whose_broker_does_not_answer(
     broker: str, shop: Topics, run: Callable[[Path], subprocess.Popen[str]], folder: Path
 ) -> None:
