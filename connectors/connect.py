@@ -18,7 +18,7 @@ from connectors.kafka_errors import without_login
 from ringup.errors import CaptureError
 
 _PATIENCE = 30.0
-_AGREEMENT, _LOOK = 30.0, 0.2
+_AGREEMENT, _LOOK = 60.0, 0.2
 _RUNNING = "RUNNING"
 _BEGINNING = 80
 
