@@ -48,7 +48,7 @@ def was_read(settings: Settings) -> bool:
     group = str(settings["group.id"])
     admin = admin_of(settings)  # which has to live for as long as it is asked
     asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=_RIGHTS)
-    return any(getattr(said, "topic_partitions", ()) for _, said in _said(asked))
+    return any(getattr(said, "topic_partitions", ()) for _, said in said_of(asked))
 
 
 def _enter(admin: AdminClient, heard: list[KafkaError], settings: Settings) -> None:
@@ -86,7 +86,7 @@ def _check_topics(admin: AdminClient, settings: Settings, topics: Collection[str
     asked = admin.describe_topics(
         TopicCollection(sorted(topics)), include_authorized_operations=True, request_timeout=_RIGHTS
     )
-    closed = [name for name, said in _said(asked) if _is_closed(said, KafkaError.TOPIC_AUTHORIZATION_FAILED)]
+    closed = [name for name, said in said_of(asked) if _is_closed(said, KafkaError.TOPIC_AUTHORIZATION_FAILED)]
     if closed:
         raise LogError(
             f"{principal(settings)} may not read {', '.join(closed)}",
@@ -106,7 +106,7 @@ def group_of(admin: AdminClient, group: str, patience: float) -> Any:
     until = time.monotonic() + patience
     while True:
         asked = admin.describe_consumer_groups([group], include_authorized_operations=True, request_timeout=patience)
-        [(_, said)] = _said(asked)
+        [(_, said)] = said_of(asked, patience)
         # The first to ask for a group makes the brokers look for who keeps it.
         if not isinstance(said, KafkaError) or not said.retriable() or time.monotonic() > until:
             return said
@@ -124,11 +124,11 @@ def _check_group(admin: AdminClient, settings: Settings) -> None:
         )
 
 
-def _said(asked: Mapping[str, Future[Any]]) -> Iterator[tuple[str, Any]]:
-    """What the cluster says of each: a description, or an error."""
+def said_of(asked: Mapping[str, Future[Any]], patience: float = _RIGHTS) -> Iterator[tuple[str, Any]]:
+    """What the cluster says of each: a description, an error, or None where it says nothing in time."""
     for name, future in asked.items():
         try:
-            yield name, future.result(_RIGHTS + 1)
+            yield name, future.result(patience + 1)
         except KafkaException as error:
             yield name, error.args[0]
         except TimeoutError:

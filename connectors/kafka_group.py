@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError
+from confluent_kafka.admin import AdminClient
 
 from connectors.kafka_access import admin_of, group_of
 from connectors.kafka_errors import REFUSED
@@ -23,10 +24,12 @@ class Group:
     def __init__(self, settings: Settings, name: str, session: float) -> None:
         self._settings, self._name, self._session = settings, name, session
         self.id = str(settings["group.id"])
+        self._admin: AdminClient | None = None
 
     def members(self, patience: float) -> Sequence[Any] | None:
         """All of them; None when nobody can say within so many seconds."""
-        said = group_of(admin_of(self._settings), self.id, patience)
+        self._admin = self._admin or admin_of(self._settings)
+        said = group_of(self._admin, self.id, patience)
         if said is None or (isinstance(said, KafkaError) and said.retriable()):
             return None
         members: Sequence[Any] = getattr(said, "members", ())
@@ -40,8 +43,7 @@ class Group:
         """Raise LogError when there is a ringup among these."""
         for member in filter(is_ringup, members):
             raise LogError(
-                f"another ringup reads for the group {self.id}: {member.group_instance_id} "
-                f"at {member.host.lstrip('/')}",
+                f"another ringup reads for the group {self.id}: {told(member)}",
                 where=_WHERE,
                 mend=f"Stop that one first; the brokers forget one that has died within {self._session:g} s. Another "
                 "`group` is for another project only: both would send everything.",
@@ -57,9 +59,7 @@ class Group:
 
     def closed(self, patience: float) -> LogError:
         """The error for a group that took nobody in for so many seconds: it waits for who does not answer."""
-        others = ", ".join(
-            f"{member.client_id} at {member.host.lstrip('/')}" for member in self.others(self.members(1))
-        )
+        others = ", ".join(map(told, self.others(self.members(1))))
         return LogError(
             f"the group {self.id} takes nobody in within {patience:g} s"
             + (f": it waits for {others}" if others else ""),
@@ -97,3 +97,8 @@ class Group:
 def is_ringup(member: Any) -> bool:
     """Whether a member is a ringup."""
     return str(member.group_instance_id or "").startswith(PREFIX)
+
+
+def told(member: Any) -> str:
+    """Who a member is, and where: a ringup by its name, another consumer by what it calls itself."""
+    return f"{member.group_instance_id if is_ringup(member) else member.client_id} at {member.host.lstrip('/')}"

@@ -12,7 +12,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from connectors.kafka_group import PREFIX, Group, is_ringup
+from connectors.kafka_group import PREFIX, Group, is_ringup, told
 from connectors.kafka_refusals import Settings, wrong_setting
 from connectors.log import Positions
 from ringup.errors import LogError
@@ -190,9 +190,9 @@ class Seat:
             if not is_ringup(member) and member.member_id not in self._warned:
                 self._warned.add(member.member_id)
                 log.warning(
-                    "the group %s is ringup's, and %s at %s has joined it: offsets that it commits are not ringup's; "
+                    "the group %s is ringup's, and %s has joined it: offsets that it commits are not ringup's; "
                     "give it a group of its own",
-                    *(self._group.id, member.client_id, member.host.lstrip("/")),
+                    *(self._group.id, told(member)),
                 )
 
     def _heed(self, error: KafkaError) -> None:
@@ -201,7 +201,7 @@ class Seat:
         elif (wrong := self._group.wrong(error)) is not None:
             raise wrong
         else:
-            log.info("kafka, in the group: %s", error.str())
+            self._tell(error)
 
     def _come_again(self) -> None:
         """The brokers have let in another one of this name: this one itself, when their answer got lost as one died.

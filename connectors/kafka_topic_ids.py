@@ -7,10 +7,10 @@ import math
 import time
 from collections.abc import Collection, Mapping
 
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import KafkaError, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from connectors.kafka_access import admin_of
+from connectors.kafka_access import admin_of, said_of
 from connectors.kafka_positions import mend_remade
 from connectors.kafka_refusals import Settings
 from ringup.errors import LogError
@@ -62,14 +62,11 @@ class TopicIds:
 
     def _now(self, topics: Collection[str], patience: float) -> dict[str, str]:
         self._admin = self._admin or admin_of(self._settings)
-        found: dict[str, str] = {}
         asked = self._admin.describe_topics(TopicCollection(sorted(topics)), request_timeout=patience)
-        for name, future in asked.items():
-            try:
-                number = str(future.result(patience + 1).topic_id)
-            except (KafkaException, TimeoutError) as error:
-                log.info("the id of the topic %s is not told: %s", name, error)
-            else:
-                if number != _NONE:
-                    found[name] = number
+        found: dict[str, str] = {}
+        for name, said in said_of(asked, patience):
+            if said is None or isinstance(said, KafkaError):
+                log.info("the id of the topic %s is not told: %s", name, said or "nothing came in time")
+            elif (number := str(said.topic_id)) != _NONE:
+                found[name] = number
         return found

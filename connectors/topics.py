@@ -7,6 +7,9 @@ from collections.abc import Collection
 DATA, TRANSACTION, NOTIFICATION = range(3)
 """Kinds of topics: changes of a table, BEGIN and END of source transactions, notifications of the engine."""
 
+NAME = r"[a-zA-Z0-9._-]{1,249}"
+"""What Kafka takes for a topic's name, as a regular expression."""
+
 _END = '{"status":"END"'
 
 

@@ -66,23 +66,13 @@ def status(names: Names = None, project: Project = Path(), as_json: Json = False
 @app.command(epilog="`ringup connectors pause pos`")
 def pause(names: Names = None, project: Project = Path()) -> None:
     """Let connectors rest; they keep their place."""
-
-    def rest(connect: Connect, name: str) -> str:
-        connect.pause(name)
-        return "paused"
-
-    _each(project, names, rest)
+    _each(project, names, "paused", lambda connect, name: connect.pause(name))
 
 
 @app.command(epilog="`ringup connectors resume pos`")
 def resume(names: Names = None, project: Project = Path()) -> None:
     """Let paused connectors go on."""
-
-    def go_on(connect: Connect, name: str) -> str:
-        connect.resume(name)
-        return "resumed"
-
-    _each(project, names, go_on)
+    _each(project, names, "resumed", lambda connect, name: connect.resume(name))
 
 
 @app.command(epilog="`ringup connectors restart --only-failed`")
@@ -93,13 +83,13 @@ def restart(
 ) -> None:
     """Start connectors and their tasks again, after what made them fail was mended."""
 
-    def again(connect: Connect, name: str) -> str:
+    def again(connect: Connect, name: str) -> str | None:
         if only_failed and connect.state(name).failed is None:
             return "nothing had failed"
         connect.restart(name, only_failed=only_failed)
-        return "restarted"
+        return None
 
-    _each(project, names, again)
+    _each(project, names, "restarted", again)
 
 
 @app.command(epilog="`ringup connectors delete pos`")
@@ -107,12 +97,8 @@ def delete(
     names: Annotated[list[str], typer.Argument(help="Connectors of the project.")], project: Project = Path()
 ) -> None:
     """Remove connectors. Their topics, their offsets and the replication slots in the databases stay."""
-
-    def remove(connect: Connect, name: str) -> str:
-        connect.delete(name)
-        return "deleted"
-
-    _each(project, names, remove, "There is nothing to delete; what there is, says: ringup connectors status")
+    mend = "There is nothing to delete; what there is, says: ringup connectors status"
+    _each(project, names, "deleted", lambda connect, name: connect.delete(name), mend)
 
 
 @app.command(epilog="`ringup connectors snapshot pos pos.bills pos.bill_lines`")
@@ -171,17 +157,18 @@ def discover(
 def _each(
     project: Path,
     names: list[str] | None,
-    act: Callable[[Connect, str], str],
+    done: str,
+    act: Callable[[Connect, str], str | None],
     mend: str = "Create what is missing: ringup connectors apply",
 ) -> None:
-    """Do it to each connector that is there, and print what `act` says of it; then tell which are not there."""
+    """Do it to each connector that is there, and print that it is `done`, or what `act` says; then tell what is not."""
     from connectors.connect import NotThere
     from ringup.connecting import Connecting
 
     chosen, missing = Connecting(project, names), list[str]()
     for source in chosen.sources:
         try:
-            typer.echo(f"{source.name}: {act(chosen.connect, source.name)}")
+            typer.echo(f"{source.name}: {act(chosen.connect, source.name) or done}")
         except NotThere:
             missing.append(source.name)
     if missing:

@@ -20,6 +20,7 @@ import yaml
 from rich.console import Console
 
 from connectors.discovery import check_name
+from connectors.topics import NAME
 from ringup.errors import CaptureError, ConfigError, RingupError
 from ringup.kafka_jars import is_fetched, kafka_jars
 from ringup.local_cluster import CONNECTORS, LocalCluster
@@ -35,7 +36,6 @@ _MODULES = ("mariadb", "broker", "connect", *CONNECTORS, _CONVERTER, "registry")
 _FOLDERS = ("postgres", "mariadb", "kafka", "connect", "registry")
 """Where the parts live; each has its port by the same name in `ports.json`."""
 
-_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _LOOK = 0.2
 _PATIENCE = 30.0
 
@@ -143,7 +143,7 @@ def _check(postgres: Sequence[str], mariadb: Sequence[str], topics: Sequence[str
             f"the source {both[0]} cannot be in both databases", mend="Give each a name of its own.", where="--mariadb"
         )
     for topic in topics:
-        if not _TOPIC.fullmatch(topic):
+        if not re.fullmatch(NAME, topic):
             mend = "Write letters, digits, dots, hyphens and underscores."
             raise ConfigError(f"{topic!r} cannot be a topic's name", mend=mend, where="--topic")
 

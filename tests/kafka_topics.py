@@ -101,6 +101,11 @@ class Topics:
             MARKS, json.dumps({"status": "END", "id": transaction, "data_collections": tables}, separators=(",", ":"))
         )
 
+    def bill(self, number: int) -> None:
+        """A bill, and the END of its transaction."""
+        self.row(BILLS, number, 0, f"{number}:1")
+        self.end(f"{number}:9", bills=1)
+
     def notice(self, kind: str = "COMPLETED") -> None:
         """The end of the first snapshot."""
         self.put(NOTICES, json.dumps({"aggregate_type": "Initial Snapshot", "type": kind, "additional_data": {}}))

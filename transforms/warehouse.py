@@ -61,7 +61,7 @@ class Warehouse:
         self.settings = settings = settings or Settings()
         self._small = self._refused = False
         self._numbers = count()
-        self._topics: Mapping[str, str] | None = None
+        self._topics: Mapping[str, str] = {}  # as they are noted
         self.undone: list[Callable[[], None]] = []
         self.path = path
         self.con = duckdb.connect(":memory:")
@@ -134,7 +134,7 @@ class Warehouse:
         except BaseException:
             with suppress(duckdb.TransactionException):
                 self.con.execute("rollback")
-            self._topics = None
+            self._topics = {}
             for forget in self.undone:
                 forget()
             raise
@@ -197,7 +197,7 @@ class Warehouse:
 
     def commit_positions(self, batch: Batch) -> None:
         """Note, in the caller's transaction, that everything up to the batch's positions is in."""
-        if batch.topics is not self._topics:
+        if batch.topics != self._topics:
             self._topics = batch.topics
             self.remember("topics", orjson.dumps(dict(batch.topics)).decode())
         nested: dict[str, dict[str, int]] = {}

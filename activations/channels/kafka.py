@@ -22,6 +22,7 @@ from activations.channels.base import Outcome
 from activations.cloudevents import record
 from activations.producer import TopicProducer
 from activations.types import Delivery
+from connectors.topics import NAME
 from ringup.addresses import Brokers
 from ringup.config import Client, Config, Duration, Settings
 from ringup.errors import ConfigError
@@ -48,7 +49,7 @@ class KafkaChannelSettings(Settings):
 
     type: Literal["kafka"]
     """A Kafka topic that gets CloudEvents."""
-    topic: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+    topic: Annotated[str, Field(pattern=f"^{NAME}$")]
     """The topic, which must be there: letters, digits, dots, hyphens and underscores."""
     bootstrap: Brokers | None = None
     """The brokers to begin with: `host:port`, several with commas. Default: those of the block `kafka:`, with the

@@ -170,8 +170,7 @@ def test_a_transaction_without_its_rest_does_not_hold_up_a_busy_source(topics: T
         torn, number, until = 0, 0, time.monotonic() + 20
         while not torn and time.monotonic() < until:
             number += 1
-            topics.row(BILLS, number, 0, f"{number}:1")
-            topics.end(f"{number}:9", bills=1)
+            topics.bill(number)
             batch = log.read(1_000, 0.05)
             seen += rows_of(batch)
             torn += batch.torn if batch is not None else 0

@@ -26,8 +26,7 @@ def test_a_position_ahead_of_the_topic_is_refused(topics: Topics) -> None:
 def test_a_position_that_retention_has_overtaken_is_refused(topics: Topics) -> None:
     """Never a silent gap: neither at the start nor while it runs."""
     for number in range(3):
-        topics.row(BILLS, number, 0, f"{number}:1")
-        topics.end(f"{number}:9", bills=1)
+        topics.bill(number)
     topics.admin.delete_records([TopicPartition(BILLS, 0, 2)])[TopicPartition(BILLS, 0)].result()
     with pytest.raises(LogError, match="removed by retention: the topic begins at offset 2") as caught:
         topics.log({(BILLS, 0): 0}, bootstrapped=True)
@@ -36,8 +35,7 @@ def test_a_position_that_retention_has_overtaken_is_refused(topics: Topics) -> N
 
 def test_an_empty_partition_that_retention_has_overtaken_is_refused(topics: Topics) -> None:
     """It had a position, too: that nothing was in it."""
-    topics.row(BILLS, 1, 0, "7:1")
-    topics.end("7:9", bills=1)
+    topics.bill(1)
     with closing(topics.log(bootstrapped=True)) as log:
         positions = batch_of(log).positions
     topics.log(positions).close()
@@ -66,8 +64,7 @@ def test_a_topic_that_is_deleted_meanwhile_stops_the_reader(topics: Topics, monk
     """It is not taken for a quiet one."""
     monkeypatch.setattr("connectors.kafka_log._LOOK", 0.2)
     with closing(topics.log(bootstrapped=True)) as log:
-        topics.row(BILLS, 1, 0, "7:1")
-        topics.end("7:9", bills=1)
+        topics.bill(1)
         batch_of(log)
         topics.delete(BILLS)
         with pytest.raises(LogError, match=r"pos\.shop\.bills: the topic is not there any more"):
@@ -76,8 +73,7 @@ def test_a_topic_that_is_deleted_meanwhile_stops_the_reader(topics: Topics, monk
 
 def test_a_topic_that_was_made_anew_is_not_taken_for_the_one_that_was_read(topics: Topics) -> None:
     """Though it has records at the position by now. Where nobody knows which one was read, it has to be."""
-    topics.row(BILLS, 1, 0, "7:1")
-    topics.end("7:9", bills=1)
+    topics.bill(1)
     with closing(topics.log(bootstrapped=True)) as log:
         read = batch_of(log)
     topics.delete(BILLS)
@@ -95,8 +91,7 @@ def test_a_topic_that_is_made_anew_meanwhile_stops_the_reader(topics: Topics, mo
     monkeypatch.setattr("connectors.kafka_log._LOOK", 0.2)
     monkeypatch.setattr("connectors.kafka_topic_ids._AGAIN", 0.2)
     with closing(topics.log(bootstrapped=True)) as log:
-        topics.row(BILLS, 1, 0, "7:1")
-        topics.end("7:9", bills=1)
+        topics.bill(1)
         batch_of(log)
         topics.delete(BILLS)
         topics.make(BILLS, 2)
@@ -110,8 +105,7 @@ def test_a_topic_of_notifications_may_go(topics: Topics, monkeypatch: pytest.Mon
     """It is read from its beginning at each start, so the next one goes on."""
     monkeypatch.setattr("connectors.kafka_log._LOOK", 0.2)
     with closing(topics.log(bootstrapped=True)) as log:
-        topics.row(BILLS, 1, 0, "7:1")
-        topics.end("7:9", bills=1)
+        topics.bill(1)
         positions = batch_of(log).positions
         topics.delete(NOTICES)
         with pytest.raises(LogError, match=NOTICES) as caught:

@@ -23,12 +23,6 @@ SESSION = 6.0
 """Seconds until a broker forgets a member that is silent: as few as it allows."""
 
 
-def bill(topics: Topics, number: int) -> None:
-    """A bill, and the end of its transaction."""
-    topics.row(BILLS, number, 0, f"{number}:1")
-    topics.end(f"{number}:9", bills=1)
-
-
 DIES = """
 import json, os, sys
 from connectors.kafka_seat import Seat
@@ -68,7 +62,7 @@ def test_a_second_ringup_is_refused(topics: Topics) -> None:
         with pytest.raises(LogError, match="another ringup reads for the group ringup-test: ringup-first at 127") as no:
             topics.log(name="second")
         assert (no.value.where, "within 6 s" in no.value.mend) == ("ringup.yml: kafka.group", True)
-        bill(topics, 1)
+        topics.bill(1)
         assert rows_of(batch_of(log)) == [(BILLS, 1)]
     topics.log(name="second").close()
 
@@ -108,7 +102,7 @@ def test_of_two_with_the_same_name_the_later_one_goes_on(topics: Topics) -> None
     ):
         with pytest.raises(LogError, match="ringup-same has lost its seat in the group ringup-test"):
             wait_for(lambda: before.read(1_000, 0.1) is not None)
-        bill(topics, 1)
+        topics.bill(1)
         assert rows_of(batch_of(after)) == [(BILLS, 1)]
 
 
@@ -120,7 +114,7 @@ def test_the_seat_outlasts_a_broker_that_restarts(topics: Topics) -> None:
         topics.kafka.start()
         with pytest.raises(LogError, match="another ringup"):
             topics.log(name="first")
-        bill(topics, 1)
+        topics.bill(1)
         assert rows_of(batch_of(log, 60)) == [(BILLS, 1)]
 
 
@@ -157,9 +151,9 @@ def test_somebody_elses_consumer_in_the_group_is_told_once(topics: Topics, caplo
                 return "report at 127.0.0.1 has joined it" in caplog.text
 
             wait_for(told)
-            bill(topics, 1)
+            topics.bill(1)
             assert rows_of(batch_of(log)) == [(BILLS, 1)]
-        bill(topics, 2)
+        topics.bill(2)
         assert rows_of(batch_of(log)) == [(BILLS, 2)]
     assert caplog.text.count("report at 127.0.0.1") == 1
 
@@ -167,7 +161,7 @@ def test_somebody_elses_consumer_in_the_group_is_told_once(topics: Topics, caplo
 def test_who_only_looks_needs_no_seat(topics: Topics) -> None:
     """Commands ask how much is left to read while a run reads it."""
     with closing(topics.log(bootstrapped=True)) as log:
-        bill(topics, 1)
+        topics.bill(1)
         client = KafkaClient(topics.settings, [BILLS])
         with closing(client):
             assert client.behind({}) == 1
@@ -177,7 +171,7 @@ def test_who_only_looks_needs_no_seat(topics: Topics) -> None:
 def test_leaving_does_not_wait_for_brokers_that_do_not_answer(topics: Topics) -> None:
     """Ctrl-C ends a run, though offsets are under way to a broker that hangs; when it is well, the seat gets free."""
     log = topics.log(bootstrapped=True)
-    bill(topics, 1)
+    topics.bill(1)
     batch = batch_of(log)
     with topics.hanging(), ThreadPoolExecutor(1) as thread:
         log.acknowledge(batch.positions)
