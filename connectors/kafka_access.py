@@ -24,6 +24,9 @@ _DOUBT = 2.0
 _RIGHTS = 10.0
 """Seconds for what is asked of a cluster that has answered."""
 _AGAIN = 0.1
+_UNTIMED = 3600.0
+"""Seconds until librdkafka gives up asking who keeps a group, as many as it takes: where it has given up and a broker
+comes back, it aborts the whole process (confluentinc/librdkafka#4605). So it is the caller who waits, and lets go."""
 
 
 def check_access(settings: Settings, topics: Collection[str]) -> None:
@@ -47,7 +50,7 @@ def was_read(settings: Settings) -> bool:
     """Whether offsets were committed to the group of `settings`; False when nobody can say."""
     group = str(settings["group.id"])
     admin = admin_of(settings)  # which has to live for as long as it is asked
-    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=_RIGHTS)
+    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=_UNTIMED)
     return any(getattr(said, "topic_partitions", ()) for _, said in said_of(asked))
 
 
@@ -102,10 +105,13 @@ def admin_of(settings: Settings) -> AdminClient:
 
 
 def group_of(admin: AdminClient, group: str, patience: float) -> Any:
-    """What the cluster says of a consumer group within `patience` seconds: a description, an error, or None."""
+    """What the cluster says of a consumer group within `patience` seconds: a description, an error, or None.
+
+    A client that said nothing still asks, so it is not for another question.
+    """
     until = time.monotonic() + patience
     while True:
-        asked = admin.describe_consumer_groups([group], include_authorized_operations=True, request_timeout=patience)
+        asked = admin.describe_consumer_groups([group], include_authorized_operations=True, request_timeout=_UNTIMED)
         [(_, said)] = said_of(asked, patience)
         # The first to ask for a group makes the brokers look for who keeps it.
         if not isinstance(said, KafkaError) or not said.retriable() or time.monotonic() > until:

@@ -30,8 +30,10 @@ class Group:
         """All of them; None when nobody can say within so many seconds."""
         self._admin = self._admin or admin_of(self._settings)
         said = group_of(self._admin, self.id, patience)
-        if said is None or (isinstance(said, KafkaError) and said.retriable()):
-            return None
+        if said is None:
+            self._admin = None
+        if said is None or (isinstance(said, KafkaError) and (said.retriable() or said.code() < 0)):
+            return None  # a code below 0 is librdkafka's own
         members: Sequence[Any] = getattr(said, "members", ())
         return members
 

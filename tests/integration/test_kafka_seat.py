@@ -14,9 +14,10 @@ import pytest
 from confluent_kafka import Consumer
 
 from connectors.kafka_client import KafkaClient
+from connectors.kafka_group import Group
 from connectors.kafka_log import KafkaLog
 from ringup.errors import LogError
-from tests.kafka_topics import BILLS, LINES, MARKS, NOTICES, Topics, batch_of, rows_of
+from tests.kafka_topics import BILLS, NOTICES, Topics, batch_of, rows_of
 from tests.waiting import wait_for
 
 SESSION = 6.0
@@ -118,15 +119,29 @@ def test_the_seat_outlasts_a_broker_that_restarts(topics: Topics) -> None:
         assert rows_of(batch_of(log, 60)) == [(BILLS, 1)]
 
 
+def test_a_group_that_nobody_could_tell_of_is_told_of_later(topics: Topics) -> None:
+    """Asked while the broker is dead, and again when it is back; librdkafka aborted the process then."""
+    group = Group(topics.settings, "test", SESSION)
+    topics.kafka.kill()
+    assert group.members(0.5) is None
+    topics.kafka.start()
+    wait_for(lambda: group.members(5) == [])
+
+
 def test_where_no_topic_is_yet_the_seat_is_taken_with_the_first_one(
     topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two may wait for their source side by side; once something is there, one of them ends."""
     monkeypatch.setattr("connectors.kafka_log._LOOK", 0.2)
-    topics.delete(BILLS, LINES, MARKS, NOTICES)
-    with closing(topics.log(name="a")) as first, closing(topics.log(name="b")) as second:
+
+    def log(name: str) -> KafkaLog:
+        return KafkaLog(topics.settings, ["later"], ["later.shop.bills"], name=name)
+
+    with closing(log("a")) as first, closing(log("b")) as second:
+        first.seek({})
+        second.seek({})
         assert (first.read(1_000, 0.3), second.read(1_000, 0.3)) == (None, None)
-        topics.make(NOTICES, 1)
+        topics.make("later.notifications", 1)
 
         def ended() -> bool:
             first.read(1_000, 0.1)
