@@ -5,7 +5,10 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-# Hashes are checked and nothing is resolved: the locks name every package. Modules compile when first imported.
+# Modules are compiled when they are first imported, and kept: without that each command takes 3 s longer to start.
+unexport PYTHONDONTWRITEBYTECODE
+
+# Hashes are checked and nothing is resolved: the locks name every package.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-compile
 LOCKED := $(INSTALL) --no-deps --require-hashes
 

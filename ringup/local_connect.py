@@ -25,13 +25,16 @@ _SETTINGS: Mapping[str, str] = {
     "status.storage.topic": "connect.status",
     "status.storage.replication.factor": "1",
     "status.storage.partitions": "1",
-    "plugin.discovery": "hybrid_warn",
     "offset.flush.interval.ms": "1000",
     "connector.client.config.override.policy": "All",
     "config.providers": "env",
     "config.providers.env.class": "org.apache.kafka.common.config.provider.EnvVarConfigProvider",
     "scheduled.rebalance.max.delay.ms": "0",
 }
+
+
+# Debezium's jars list what is in them; those of the converters do not, and have to be looked through for 5 s.
+_LISTED, _UNLISTED = "service_load", "hybrid_warn"
 
 
 class LocalConnect(LocalService):
@@ -68,6 +71,7 @@ class LocalConnect(LocalService):
             **_SETTINGS,
             "bootstrap.servers": self._bootstrap,
             "listeners": self.url,
+            "plugin.discovery": _LISTED if all(p.startswith("debezium-") for p in self._plugins) else _UNLISTED,
             "plugin.path": ",".join(str(kafka_jars(plugin).parent) for plugin in self._plugins),
         }
         file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()), encoding="utf-8")

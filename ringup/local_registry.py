@@ -46,7 +46,7 @@ class LocalRegistry(LocalService):
         }
         options = [f"-D{name}={value}" for name, value in settings.items()]
         self._server.start(
-            jvm("-XX:TieredStopAtLevel=1", *options, "-jar", str(kafka_jars("registry") / "quarkus-run.jar")),
+            jvm(*options, "-jar", str(kafka_jars("registry") / "quarkus-run.jar")),
             self._answers,
         )
         return self
