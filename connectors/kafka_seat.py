@@ -175,16 +175,19 @@ class Seat:
     def _look(self) -> None:
         """See who else is in the group now. Raises LogError when the seat is another's."""
         with self._looking:
-            self._looked = time.monotonic()
+            self._looked, joined = time.monotonic(), self._joined
             if (members := self._group.members(_LOOK)) is None:
                 return
             others = self._group.others(members)
             rivals = {member.group_instance_id: member for member in others if is_ringup(member)}
-            if self._forgotten or len(others) == len(members):  # so it is the newcomer
+            listed = len(others) < len(members)
+            if self._forgotten or not listed:  # so it is the newcomer
                 self._group.refuse(rivals.values())
             # Who is refused is gone the next time.
             self._group.refuse([rivals[name] for name in rivals.keys() & self._rivals if name < self.name])
-            self._rivals, self._alone, self._doubted = rivals.keys(), not rivals, False
+            # One of this name that died is listed, too: so that this one has joined has to be known besides.
+            self._rivals, self._alone = rivals.keys(), joined and listed and not rivals
+            self._doubted = self._doubted and not listed
             self._forgotten = self._forgotten and not self._joined
         for member in others:
             if not is_ringup(member) and member.member_id not in self._warned:

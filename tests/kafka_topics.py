@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from typing import Any
 
 import psutil
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -116,6 +117,11 @@ class Topics:
         words = {"aggregate_type": "Initial Snapshot", "type": "TABLE_SCAN_COMPLETED", "additional_data": said}
         self.put(NOTICES, json.dumps(words))
 
+    def group(self) -> Any:
+        """What the broker says of the group."""
+        name = str(self.settings["group.id"])
+        return self.admin.describe_consumer_groups([name])[name].result(10)
+
     def log(
         self,
         positions: Mapping[Partition, int] | None = None,
@@ -125,7 +131,7 @@ class Topics:
         name: str = "test",
         known: Mapping[str, str] | None = None,
     ) -> KafkaLog:
-        """A reader of them."""
+        """A reader of them, in its seat."""
         log = KafkaLog(self.settings, ["pos"], [BILLS, LINES], wait, name=name, bootstrapped=bootstrapped, topics=known)
         try:
             log.seek(positions or {})

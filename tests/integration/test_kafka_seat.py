@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from threading import Event
 
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, ConsumerGroupState
 
 from connectors.kafka_client import KafkaClient
 from connectors.kafka_group import Group
@@ -171,6 +172,38 @@ def test_somebody_elses_consumer_in_the_group_is_told_once(topics: Topics, caplo
         topics.bill(2)
         assert rows_of(batch_of(log)) == [(BILLS, 2)]
     assert caplog.text.count("report at 127.0.0.1") == 1
+
+
+def test_a_group_that_waits_for_a_silent_consumer_is_told(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is in the group and does not answer keeps everybody else out: it is named, with what to do."""
+    monkeypatch.setattr("connectors.kafka_log._SEAT", 2.0)
+    with foreign(topics) as other:
+        wait_for(lambda: other.poll(0.1) is None and other.assignment())
+        with pytest.raises(LogError, match="takes nobody in within 2 s: it waits for report at 127") as no:
+            topics.log()
+        assert "Stop that consumer" in no.value.mend
+
+
+def test_ctrl_c_ends_the_wait_for_a_seat(topics: Topics) -> None:
+    """Whoever waits for a silent consumer can leave at any time."""
+    stop = Event()
+    with foreign(topics) as other, closing(KafkaLog(topics.settings, ["pos"], [BILLS], name="test")) as log:
+        wait_for(lambda: other.poll(0.1) is None and other.assignment())
+        with ThreadPoolExecutor(1) as thread:
+            entering = thread.submit(log.seek, {}, stop)
+            wait_for(lambda: topics.group().state == ConsumerGroupState.PREPARING_REBALANCING)
+            assert not entering.done()
+            stop.set()
+            entering.result(5)
+
+
+def test_a_session_that_the_brokers_do_not_take_is_refused(topics: Topics) -> None:
+    """With the setting, and between what it has to be."""
+    topics.settings["session.timeout.ms"] = 100
+    with pytest.raises(LogError, match=r"the brokers do not take 0\.1 s") as no:
+        topics.log()
+    assert no.value.where == "ringup.yml: kafka.client.session.timeout.ms"
+    assert "`group.min.session.timeout.ms`" in no.value.mend
 
 
 def test_who_only_looks_needs_no_seat(topics: Topics) -> None:
