@@ -223,9 +223,14 @@ class Connect:
         until = time.monotonic() + _AGREEMENT
         while True:
             answer = requests.request(method, self.url + path, json=body, timeout=_PATIENCE)
-            if answer.status_code != requests.codes.conflict or time.monotonic() > until:
+            if answer.ok or not _rebalances(answer) or time.monotonic() > until:
                 return answer
             time.sleep(_LOOK)
+
+
+def _rebalances(answer: requests.Response) -> bool:
+    """Whether the workers have not agreed yet. Connect answers so with a conflict, or, where it reads, with a 500."""
+    return answer.status_code == requests.codes.conflict or "a rebalance is expected" in _words(answer)
 
 
 def _words(answer: requests.Response) -> str:

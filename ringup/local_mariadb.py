@@ -61,6 +61,7 @@ class LocalMariaDB(LocalService):
             "basedir": str(base),
             "lc-messages-dir": str(base / "share"),
             "datadir": str(self._data),
+            "tmpdir": str(self._temporary),
             "socket": str(self._socket),
             "port": str(self.port),
             "pid-file": str(self.folder / "server.pid"),
@@ -91,6 +92,11 @@ class LocalMariaDB(LocalService):
         return self.folder / "data"
 
     @property
+    def _temporary(self) -> Path:
+        """Its own, as each server that starts removes the temporary tables that it finds, whosever they are."""
+        return self.folder / "tmp"
+
+    @property
     def _socket(self) -> str:
         """In the folder of the data, as the server names it itself: a path of any length would be too long for one."""
         return "server.sock"
@@ -111,9 +117,9 @@ class LocalMariaDB(LocalService):
         )
 
     def _initialise(self, base: Path) -> None:
+        self._temporary.mkdir(parents=True, exist_ok=True)
         if self._data.exists():
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
         password = secrets.token_urlsafe(18)
         for name, words in {"password": password, "users.sql": _users(self.user, password)}.items():
             file = self.folder / name
@@ -124,6 +130,7 @@ class LocalMariaDB(LocalService):
         command = [str(base / "scripts" / "mariadb-install-db"), "--no-defaults", *_as_root(), f"--basedir={base}"]
         done = subprocess.run(
             [*command, f"--datadir={fresh}", "--auth-root-authentication-method=normal", "--skip-test-db"],
+            env={**os.environ, "TMPDIR": str(self._temporary)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

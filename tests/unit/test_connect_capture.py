@@ -28,7 +28,7 @@ class Pretended(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Answers)
         self.state, self.needed, self.restarts = "RUNNING", 1, 0
         self.absent: str | None = None
-        self.conflicts = 0
+        self.conflicts: list[int] = []
         self.odd: bytes | None = None
         self.hangs = threading.Event()
         self.offset: dict[str, object] = {"lsn": 1}
@@ -49,8 +49,8 @@ class _Answers(BaseHTTPRequestHandler):
             self._say(self.server.odd, 200, "text/html")
             return
         if self.server.conflicts:
-            self.server.conflicts -= 1
-            self._say({"message": "a rebalance is expected"}, 409)
+            said = {"message": "Request cannot be completed because a rebalance is expected"}
+            self._say(said, self.server.conflicts.pop())
             return
         if self.server.absent is not None:
             self._say({"message": "No status found for connector pos"}, 404, self.server.absent)
@@ -163,8 +163,8 @@ def test_a_worker_that_is_starting_is_not_taken_for_one_without_the_connector(
 
 
 def test_workers_that_have_not_agreed_yet_are_asked_again(connect: Pretended) -> None:
-    """Just after a change they answer with a conflict."""
-    connect.conflicts, connect.needed = 2, 0
+    """Just after a change they answer with a conflict, or with an error, by what they were asked."""
+    connect.conflicts, connect.needed = [409, 500], 0
     assert Connect(f"http://127.0.0.1:{connect.server_port}").state("pos").running
 
 
