@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from connectors.log import RECORDS
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 
@@ -31,6 +34,12 @@ def ints(chunk: pa.Table, column: str) -> Ints:
     """One column of numbers."""
     numbers: Ints = chunk.column(column).to_numpy()
     return numbers
+
+
+def records(names: Sequence[str], topics: Ints, *columns: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """Records of partition 0 with the columns of `RECORDS`: each one's topic by its place in `names`, and the rest."""
+    spelt = pa.DictionaryArray.from_arrays(pa.array(topics), pa.array(names, pa.string())).cast(pa.string())
+    return pa.table([spelt, pa.array(np.zeros(len(topics), dtype=np.int32)), *columns], schema=RECORDS)
 
 
 def value(chunk: pa.Table, row: int) -> str:

@@ -13,13 +13,13 @@ from threading import Event
 import numpy as np
 import pyarrow as pa
 
-from connectors.chunk import CHUNK, EMPTY, ints, value
+from connectors.chunk import CHUNK, EMPTY, ints, records, value
+from connectors.embedded_places import Places, last
 from connectors.embedded_writer import EmbeddedLogWriter, connect
-from connectors.log import RECORDS, Batch, Partition, Positions
+from connectors.log import Batch, Partition, Positions
 from connectors.snapshots import Snapshots, apart
 from connectors.topics import DATA, NOTIFICATION, kind_of, source_of
 from connectors.transactions import Transactions
-from ringup.errors import LogError
 
 __all__ = ["EmbeddedLog", "EmbeddedLogWriter"]
 
@@ -29,7 +29,7 @@ _TRIMMED_AT_ONCE = 5_000
 
 
 class EmbeddedLog:
-    """Reads the log: a `connectors.log.Log`. Only `lag` may be asked from other threads.
+    """Reads the log: a `connectors.log.Log`. Other threads may ask for `lag` and tell it to `hold`.
 
     `expected` are the topic prefixes of the sources whose first snapshots must be complete before anything may fire.
     A source transaction whose end is missing is held back for at most `transaction_wait` seconds.
@@ -40,6 +40,8 @@ class EmbeddedLog:
         self._expected = frozenset(expected)
         self._wait = transaction_wait
         self._con = connect(path)
+        self._places = Places(self._con, path)
+        self._held: Positions | None = None
         self._snapshots = Snapshots(expected)
         self._version = -1
         self._trimmed = 0
@@ -66,17 +68,8 @@ class EmbeddedLog:
 
     def seek(self, positions: Positions, stop: Event | None = None) -> None:
         """Continue after `positions`; see `Log`."""
-        ends = dict(self._con.execute("select name, next - 1 from topics"))
-        for (topic, partition), offset in positions.items():
-            if partition != 0 or offset > ends.get(topic, -1):
-                end = ends.get(topic, -1)
-                raise LogError(
-                    f"the warehouse has taken in {topic} up to offset {offset}, but the log ends at offset {end}",
-                    mend="restore the log that belongs to this state folder, or delete the whole state folder: "
-                    "then the sources are read anew",
-                    where=str(self.path),
-                )
-        self._restart(positions, self._first_beyond(positions) - 1)
+        self._places.check(positions)
+        self._restart(positions, self._places.first_beyond(positions) - 1)
 
     def read(self, limit: int, wait: float) -> Batch | None:
         """Take about `limit` further records; see `Log`."""
@@ -103,12 +96,19 @@ class EmbeddedLog:
         if self._cursor - self._trimmed > 2 * _KEPT and self.trim(self._committed, limit=_TRIMMED_AT_ONCE) == 0:
             self._trimmed = self._cursor - _KEPT
 
+    def hold(self, positions: Positions) -> None:
+        """Keep what is beyond these positions; see `Log`."""
+        self._held = dict(positions)
+
     def trim(self, positions: Positions, kept: int = _KEPT, limit: int = -1) -> int:
-        """Remove the oldest records up to `positions`, but neither the last `kept` of all nor any notification.
+        """Remove the oldest records up to `positions`, but neither the last `kept` of all, nor any notification, nor
+        what somebody else has not read (see `hold`).
 
         Returns how many were removed: at most `limit`, or any number when that is negative.
         """
-        bound = min(self._first_beyond(positions), _last(self._con) - kept + 1)
+        bound = min(self._places.first_beyond(positions), last(self._con) - kept + 1)
+        if self._held is not None:
+            bound = min(bound, self._places.first_there(self._held))
         with self._con:
             removed = self._con.execute(
                 "delete from records where seq in (select seq from records where seq < ?"
@@ -120,7 +120,7 @@ class EmbeddedLog:
     def lag(self) -> int:
         """How many records lie behind the last one read."""
         with closing(sqlite3.connect(self.path)) as con:
-            beyond = _last(con) - self._cursor
+            beyond = last(con) - self._cursor
         waiting: int = self._rest.num_rows
         return beyond + waiting + self._transactions.held
 
@@ -149,25 +149,6 @@ class EmbeddedLog:
         ]
         self._snapshots.reset(int(complete[0]) if complete else None, notices)
 
-    def _first_beyond(self, positions: Positions) -> int:
-        """The number of the first record that is not taken in by `positions`; LogError when it was removed already."""
-        first = _last(self._con) + 1
-        for topic, name, end in self._con.execute("select id, name, next from topics").fetchall():
-            taken = positions.get((name, 0), -1)
-            if taken + 1 == end:
-                continue
-            row = self._con.execute(
-                "select seq from records where topic = ? and partition = 0 and offset = ?", [topic, taken + 1]
-            ).fetchone()
-            if row is None:
-                raise LogError(
-                    f"the log no longer holds what follows offset {taken} of {name}",
-                    mend="delete the whole state folder: then the sources are read anew",
-                    where=str(self.path),
-                )
-            first = min(first, int(row[0]))
-        return first
-
     def _take(self, limit: int) -> Batch | None:
         """The next batch that has changes, or None at the end of the log."""
         while self._rest.num_rows or self._fetch(limit):
@@ -193,11 +174,7 @@ class EmbeddedLog:
 
     def _fetch(self, limit: int) -> bool:
         """Read on; whether there was anything, be it taken in before."""
-        rows = self._con.execute(
-            "select seq, topic, offset, key, value from records where seq > ? order by seq limit ?",
-            [self._cursor, limit],
-        ).fetchall()
-        if not rows:
+        if not (rows := self._places.after(self._cursor, limit)):
             return False
         seq, topic, offset, key, text = zip(*rows, strict=True)
         self._cursor = seq[-1]
@@ -212,7 +189,7 @@ class EmbeddedLog:
         return True
 
     def _learn_topics(self) -> None:
-        self._topics = [name for (name,) in self._con.execute("select name from topics order by id")]
+        self._topics = self._places.names()
         sources = [source_of(topic, self._expected) for topic in self._topics]
         self._names = list(dict.fromkeys([*self._names, *sources]))  # a source's number stays
         self._source = np.array([self._names.index(source) for source in sources])
@@ -232,11 +209,5 @@ class EmbeddedLog:
         last = dict(zip(topics.tolist(), offsets.tolist(), strict=True))  # offsets rise, so the last one stays
         self._taken.update({(self._topics[topic], 0): offset for topic, offset in last.items()})
         data = chunk.filter(pa.array(ints(chunk, "kind") == DATA))
-        names = pa.DictionaryArray.from_arrays(pa.array(ints(data, "topic")), pa.array(self._topics, pa.string()))
-        partitions = pa.array(np.zeros(data.num_rows, dtype=np.int32))
-        columns = [names.cast(pa.string()), partitions, *(data.column(name) for name in ("offset", "key", "value"))]
-        return Batch(pa.table(columns, schema=RECORDS), dict(self._taken), snapshot, torn)
-
-
-def _last(con: sqlite3.Connection) -> int:
-    return int(con.execute("select coalesce(max(seq), 0) from records").fetchone()[0])
+        columns = [data.column(name) for name in ("offset", "key", "value")]
+        return Batch(records(self._topics, ints(data, "topic"), *columns), dict(self._taken), snapshot, torn)

@@ -6,17 +6,16 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from threading import Event
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from confluent_kafka import Message
 
 from connectors.assembly import Assembly
 from connectors.formats import Formats
+from connectors.kafka_arrivals import Arrivals, Came
 from connectors.kafka_client import KafkaClient
-from connectors.kafka_errors import Seldom, Unanswered
 from connectors.kafka_goals import SnapshotGoals
 from connectors.kafka_overdue import Overdue
 from connectors.kafka_positions import tell_of_gaps
@@ -66,8 +65,7 @@ class KafkaLog:
         self._client = KafkaClient(settings, own.union(tables), own)
         self._seat, self._ids = Seat(settings, name), TopicIds(settings, topics or {})
         self._registry, self._formats = registry, Formats(registry)
-        self._unread: Mapping[Partition, Sequence[Message]] = {}
-        self._seldom, self._silent = Seldom(log), ""
+        self._arrivals = Arrivals(self._client)
         self._wait = transaction_wait
         self._sources = {topic: source_of(topic, expected) for topic in own.union(tables)}
         self._kinds = {topic: kind_of(topic, source) for topic, source in self._sources.items()}
@@ -76,7 +74,7 @@ class KafkaLog:
             for prefix in expected
         }
         self._snapshots = SnapshotGoals(self._client, self._tables, complete=bootstrapped)
-        self._looked, self._committed = time.monotonic(), -math.inf
+        self._committed = -math.inf
         self._ready = deque[Batch]()
         self._taken = dict[Partition, int]()
         self._done: Positions = {}
@@ -96,12 +94,13 @@ class KafkaLog:
     @property
     def trouble(self) -> str | None:
         """Why nothing can be read now; see `Log`."""
-        return self._client.trouble or (self._silent if self._unread else None)
+        return self._arrivals.trouble
 
     def seek(self, positions: Positions, stop: Event | None = None) -> None:
         """Continue after `positions`; see `Log`. Raises LogError, too, when another ringup reads for the group."""
         self._taken, self._done, self._assemblies = dict(positions), positions, self._fresh()
-        self._overdue, self._unread = Overdue(self._client), {}
+        self._overdue = Overdue(self._client)
+        self._arrivals.forget()
         self._ready.clear()
         # Notifications are few: always read from their beginning. A table that is not declared any more is left alone.
         wanted = {topic for topic, kind in self._kinds.items() if kind != NOTIFICATION}
@@ -136,15 +135,13 @@ class KafkaLog:
 
     def _read(self, limit: int, wait: float) -> bool:
         """Take in what comes within `wait` seconds, and whether there was anything."""
-        came = self._unread or self._client.read(limit, wait)
-        try:
-            self._take_in(came)
-        except Unanswered as error:
-            self._wait_for_registry(error, came, wait)
-        else:
-            self._unread = {}
+        more = self._arrivals.take(limit, wait, self._take_in)
+        if not self._arrivals.kept:
             self._release_overdue()
-        return bool(came) and not self._unread
+        else:  # nothing is late for that
+            for assembly in self._assemblies.values():
+                assembly.wait_anew()
+        return more
 
     def acknowledge(self, positions: Positions) -> None:
         """Commit the offsets to the consumer group, for tools that show its lag; now and then is enough."""
@@ -153,10 +150,13 @@ class KafkaLog:
             self._committed = time.monotonic()
             self._seat.commit(positions)
 
+    def hold(self, positions: Positions) -> None:
+        """Nothing: what stays in a topic is for the cluster to say."""
+
     def lag(self) -> int:
         """How many records lie behind the last one read."""
         waiting: int = sum(assembly.held.num_rows for assembly in self._assemblies.values())
-        return self._client.lag() + waiting + sum(len(messages) for messages in self._unread.values())
+        return self._client.lag() + waiting + self._arrivals.kept
 
     def cluster(self) -> str:
         """The id of the cluster. Raises LogError when no broker answers."""
@@ -184,10 +184,7 @@ class KafkaLog:
             for source, assembly in self._assemblies.items()
         )
         soon = waiting or (missing and not self._snapshots.complete)
-        every = _ANSWER if self._client.trouble else _LOOK_SOON if soon else _LOOK
-        if time.monotonic() - self._looked >= every:
-            self._looked = time.monotonic()
-            self._client.find()
+        if self._arrivals.look(_LOOK_SOON if soon else _LOOK):
             self._seat.follow(self._topics())
             self._ids.check(self._topics(), _ANSWER)
 
@@ -195,7 +192,7 @@ class KafkaLog:
         """The topics that are read."""
         return {topic for topic, _ in self._client.assigned}
 
-    def _take_in(self, came: Mapping[Partition, Sequence[Message]]) -> None:
+    def _take_in(self, came: Came) -> None:
         """Sort records by what they are, and make batches of what is whole. Raises Unanswered, and has done nothing."""
         arrived: dict[str, list[pa.Table]] = {source: [] for source in self._assemblies}
         said: list[tuple[Partition, int, bytes]] = []
@@ -221,14 +218,6 @@ class KafkaLog:
                 self._snapshots.note(source, place, offset, value)
         except (ValueError, KeyError, TypeError):
             log.warning("%s[%d] has at offset %d what cannot be read; it is passed over", *place, offset)
-
-    def _wait_for_registry(self, error: Unanswered, came: Mapping[Partition, Sequence[Message]], rest: float) -> None:
-        """Keep what came, to read it when the registry answers again. Nothing is late for that."""
-        self._seldom.warn("registry", "%s", error)
-        self._unread, self._silent = came, error.message
-        for assembly in self._assemblies.values():
-            assembly.wait_anew()
-        time.sleep(rest)
 
     def _release_overdue(self) -> None:
         """Give out what was held for too long."""

@@ -47,6 +47,20 @@ class Batch:
     decoded: Mapping[str, pa.Table] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """Who keeps positions, in the words of an error about them: `name` has them, `whole` is what they belong to, and
+    `anew` is what to do when the log and they do not fit together any more.
+
+    `notices_anew` says that notifications are read from their beginning at each start, whatever was read of them.
+    """
+
+    name: str
+    whole: str
+    anew: str
+    notices_anew: bool = False
+
+
 class Log(Protocol):
     """A change log that can be read from any position on. One reader, one thread."""
 
@@ -62,6 +76,12 @@ class Log(Protocol):
 
     def acknowledge(self, positions: Positions) -> None:
         """Tell the log what was committed. Advisory: the warehouse's positions are the truth."""
+
+    def hold(self, positions: Positions) -> None:
+        """Tell the log how far somebody else is who reads it, too: what is beyond these positions must stay.
+
+        Advisory, and from any thread. Nothing is held before.
+        """
 
     @property
     def bootstrapped(self) -> bool:

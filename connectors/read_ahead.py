@@ -65,6 +65,10 @@ class ReadAhead:
         """Tell the log what was committed, when it is not being read."""
         self._committed = positions
 
+    def hold(self, positions: Positions) -> None:
+        """Tell the log how far somebody else is; see `Log`."""
+        self._log.hold(positions)
+
     def lag(self) -> int:
         """How many records lie behind the last one that was handed over."""
         return self._log.lag() + self._ahead()

@@ -24,6 +24,7 @@ class Counted:
 
     def __init__(self, sizes: list[int]) -> None:
         self.sizes, self.place, self.acknowledged = sizes, 0, [-1]
+        self.held: Positions | None = None
         self.read_by: list[str] = []
         self.fails_at: int | None = None
         self._inside = threading.Lock()
@@ -58,6 +59,9 @@ class Counted:
     def acknowledge(self, positions: Positions) -> None:
         with self._alone():
             self.acknowledged.append(positions[TOPIC, 0])
+
+    def hold(self, positions: Positions) -> None:
+        self.held = positions
 
     def lag(self) -> int:
         return sum(self.sizes[self.place :])
@@ -149,4 +153,13 @@ def test_a_seek_forgets_what_was_read_ahead() -> None:
     batch = log.read(10, 0.0)
     assert batch is not None
     assert batch.positions == {(TOPIC, 0): 0}
+    log.close()
+
+
+def test_what_is_held_is_told_at_once() -> None:
+    """Whoever tells it has a thread of its own, and the log takes it from any."""
+    inner = Counted([10])
+    log = ReadAhead(inner)
+    log.hold({(TOPIC, 0): 7})
+    assert inner.held == {(TOPIC, 0): 7}
     log.close()
