@@ -18,9 +18,9 @@ from confluent_kafka import (
 from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined]
 
 from connectors.kafka_errors import GONE, REFUSED, UNKNOWN, Seldom, Unanswered, nobody_answers
-from connectors.kafka_positions import REREAD, check_position, mend_remade
+from connectors.kafka_positions import WAREHOUSE, check_position, mend_remade
 from connectors.kafka_refusals import grant_topics, wrong_setting
-from connectors.log import Partition, Positions
+from connectors.log import Keeper, Partition, Positions
 from ringup.errors import LogError
 
 log = logging.getLogger("ringup.kafka")
@@ -58,7 +58,7 @@ class KafkaClient:
     """A consumer with all partitions of `topics` assigned to it by hand; those in `ordered` may have one only.
 
     `settings` are librdkafka's own. Raises ConfigError for those that it does not take. A `quiet` one leaves it to its
-    caller to say what is wrong.
+    caller to say what is wrong. The positions are those of the `keeper`.
     """
 
     def __init__(
@@ -68,10 +68,11 @@ class KafkaClient:
         ordered: Collection[str] = (),
         *,
         quiet: bool = False,
+        keeper: Keeper = WAREHOUSE,
     ) -> None:
         self._servers = str(settings.get("bootstrap.servers", ""))
         self._topics, self._ordered = frozenset(topics), frozenset(ordered)
-        self._settings, self._quiet = settings, quiet
+        self._settings, self._quiet, self._keeper = settings, quiet, keeper
         try:
             self._consumer = Consumer({**_DEFAULTS, **settings, **_OURS, "error_cb": self._tell, "logger": log})
         except KafkaException as error:
@@ -97,7 +98,7 @@ class KafkaClient:
             raise LogError(
                 f"{', '.join(sorted(gone))}: the topic is not there any more",
                 where=self._servers,
-                mend=mend_remade(gone),
+                mend=mend_remade(gone, self._keeper),
             )
         found = {name: there[name] for name in sorted(self._topics & there.keys()) if there[name].error is None}
         for name, topic in found.items():
@@ -119,7 +120,7 @@ class KafkaClient:
         there = self.partitions()
         for partition, offset in positions.items():
             bounds = self._bounds(partition) if partition in there else None
-            check_position(partition, offset, bounds, self._servers)
+            check_position(partition, offset, bounds, self._servers, self._keeper)
         self._consumer.assign([self._place(partition, positions) for partition in there])
         return {partition: self._bounds(partition)[0] for partition in there if partition not in positions}
 
@@ -233,7 +234,7 @@ class KafkaClient:
             raise LogError(
                 f"{place} was read up to offset {upto}, and what follows is not there any more: {error.str()}",
                 where=self._servers,
-                mend=f"let topics keep records for longer than ringup needs, and {REREAD}",
+                mend=f"let topics keep records for longer than ringup needs, and {self._keeper.anew}",
             )
         self._doubted = self._doubted or error.code() in UNKNOWN
         if error.code() in REFUSED or error.fatal():

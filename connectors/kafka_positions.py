@@ -1,11 +1,11 @@
-"""Whether reading can go on where the warehouse stands: never over a gap, and never in another topic."""
+"""Whether reading can go on where the warehouse or the lake stands: never over a gap, and never in another topic."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection
 
-from connectors.log import Partition, Positions
+from connectors.log import Keeper, Partition, Positions
 from ringup.errors import LogError
 
 log = logging.getLogger("ringup.kafka")
@@ -16,14 +16,19 @@ REREAD = (
 )
 
 
-def mend_remade(topics: Collection[str]) -> str:
+WAREHOUSE = Keeper("the warehouse", "this state folder", REREAD, notices_anew=True)
+
+
+def mend_remade(topics: Collection[str], keeper: Keeper = WAREHOUSE) -> str:
     """What to do when topics were deleted, be they there again or not."""
-    if all(topic.endswith(".notifications") for topic in topics):
+    if keeper.notices_anew and all(topic.endswith(".notifications") for topic in topics):
         return "start again: what connectors notify is always read from its beginning"
-    return f"a topic that was deleted takes its positions with it: {REREAD}"
+    return f"a topic that was deleted takes its positions with it: {keeper.anew}"
 
 
-def check_position(place: Partition, offset: int, bounds: tuple[int, int] | None, servers: str) -> None:
+def check_position(
+    place: Partition, offset: int, bounds: tuple[int, int] | None, servers: str, keeper: Keeper = WAREHOUSE
+) -> None:
     """Raise LogError unless a partition with these `bounds` (None: it is not there) can be read on after `offset`.
 
     The offset is -1 where there was nothing to read when it was noted.
@@ -32,10 +37,10 @@ def check_position(place: Partition, offset: int, bounds: tuple[int, int] | None
     low, high = bounds or (0, 0)
     if offset >= 0 and (bounds is None or offset >= high):
         raise LogError(
-            f"the warehouse has taken in {topic}[{number}] up to offset {offset}, "
+            f"{keeper.name} has taken in {topic}[{number}] up to offset {offset}, "
             + (f"but it ends at offset {high - 1}" if bounds else "but there is no such topic"),
             where=servers,
-            mend=f"name the cluster that belongs to this state folder, or {REREAD}",
+            mend=f"name the cluster that belongs to {keeper.whole}, or {keeper.anew}",
         )
     if offset + 1 < low:
         read = f"was taken in up to offset {offset}" if offset >= 0 else "was empty when it was read last"
@@ -43,7 +48,7 @@ def check_position(place: Partition, offset: int, bounds: tuple[int, int] | None
             f"{topic}[{number}] {read}, and what follows was removed by retention: the topic begins at "
             f"offset {low} now",
             where=servers,
-            mend=f"let topics keep records for longer than ringup may stand still, and {REREAD}",
+            mend=f"let topics keep records for longer than ringup may stand still, and {keeper.anew}",
         )
 
 
