@@ -7,6 +7,7 @@ RingupError
 ├── LogError         the change log cannot be read where it must be
 ├── ProjectError     the dbt project does not compile, or a model cannot be kept up to date
 ├── WarehouseError   the state on disk cannot be used
+├── LakeError        the lake on disk cannot be read or written
 ├── OwnedError       another process owns the project folder
 └── ChannelError     a channel's settings cannot work
 """
@@ -52,6 +53,10 @@ class ProjectError(RingupError):
 
 class WarehouseError(RingupError):
     """The state on disk cannot be used."""
+
+
+class LakeError(RingupError):
+    """The lake on disk cannot be read or written."""
 
 
 class OwnedError(RingupError):

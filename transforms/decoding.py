@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import duckdb
@@ -16,7 +16,7 @@ from transforms.decode import decode_sql
 from transforms.inbox import Inbox
 from transforms.project import Table
 from transforms.quick import quick_decode
-from transforms.warehouse import SMALL_BATCH, Settings
+from transforms.warehouse import SMALL_BATCH, Settings, sql_of
 
 NUMBERED = RECORDS.append(pa.field("n", pa.int64()))
 """Records with their places in the batch."""
@@ -39,6 +39,7 @@ class Decoder:
         self._raw = Inbox(NUMBERED)
         self._con.register("raw", self._raw)
         self._decode = {table.topic: self._con.sql(decode_sql(table)).to_arrow_table for table in tables}
+        self._dates = self._con.sql(sql_of("dates.sql")).to_arrow_table
 
     def ahead(self, batch: Batch) -> Batch:
         """The batch, decoded already if it is a large one. It depends on nothing else, so it can be done early."""
@@ -58,14 +59,21 @@ class Decoder:
                 return rows
         return self._by_sql(table.topic, records)
 
+    def dates(self, records: pa.Table) -> pa.ChunkedArray:
+        """The day, in UTC, on which each of numbered records was committed in its source; null where none is said."""
+        return self._asked(self._dates, records).column("day")
+
     def close(self) -> None:
         """Release its memory."""
         self._con.close()
 
     def _by_sql(self, topic: str, records: pa.Table) -> pa.Table:
+        return self._asked(self._decode[topic], records)
+
+    def _asked(self, question: Callable[[], pa.Table], records: pa.Table) -> pa.Table:
         with self._busy:
             self._raw.table = records
             try:
-                return self._decode[topic]()
+                return question()
             finally:
                 self._raw.table = NUMBERED.empty_table()

@@ -15,6 +15,8 @@ from transforms.dbt.nodes import Column, Table
 TAKEN = {"_n", "_seen", "_position", "_committed_at", "_deleted", "_fresh", "_was", "_bad", "_op"}
 """Names that stand beside a source table's own columns on their way into the mirror."""
 
+TAKEN |= {"_partition", "_offset", "_key", "_value"}  # and in the lake
+
 
 def is_taken(name: str) -> bool:
     """Whether a source table's column cannot be declared, for it has a name of ringup's own."""
