@@ -59,9 +59,10 @@ class Decoder:
                 return rows
         return self._by_sql(table.topic, records)
 
-    def dates(self, records: pa.Table) -> pa.ChunkedArray:
-        """The day, in UTC, on which each of numbered records was committed in its source; null where none is said."""
-        return self._asked(self._dates, records).column("day")
+    def dates(self, values: pa.ChunkedArray) -> pa.ChunkedArray:
+        """The day, in UTC, on which each of these values was committed in its source; null where none is said."""
+        columns = [values if field.name == "value" else pa.nulls(len(values), field.type) for field in NUMBERED]
+        return self._asked(self._dates, pa.table(columns, schema=NUMBERED)).column("day")
 
     def close(self) -> None:
         """Release its memory."""

@@ -7,6 +7,7 @@ not got its name when a writer dies was never there, and is read from the log ag
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,7 +18,9 @@ import pyarrow.compute as pc
 from connectors.log import Partition, Positions
 from transforms.decoding import Decoder
 from transforms.lake_files import LakeFile, leftovers, listed, live, put, told
+from transforms.lake_merge import Compacted, Merger
 from transforms.lake_rows import ROW_GROUP, Days, Flags, columns, cuts, dates, writer
+from transforms.lake_verify import Fault, faults
 from transforms.project import Table
 from transforms.warehouse import Settings
 
@@ -30,6 +33,7 @@ class Lake:
         self.folder = folder
         self._tables = {table.topic: table for table in tables}
         self._given = self._decoder = decoder
+        self._merger = Merger(folder)
         self._ends: dict[Partition, list[LakeFile]] | None = None
 
     def open_for_writing(self) -> None:
@@ -57,6 +61,14 @@ class Lake:
             self._ends = None
             raise
 
+    def verify(self, progress: Callable[[LakeFile], None] | None = None) -> list[Fault]:
+        """Read all of it and say what is wrong; `progress` is told each file before it is read."""
+        return list(faults(self.folder, self._decode, progress))
+
+    def compact(self, grace: timedelta = timedelta(hours=1), now: datetime | None = None) -> Compacted:
+        """Merge small files, once, and remove what was replaced `grace` ago; says whether there may be more to do."""
+        return self._merger.compact(grace, now or datetime.now(UTC))
+
     def close(self) -> None:
         """Release its memory."""
         if self._decoder is not None and self._given is None:
@@ -83,7 +95,7 @@ class Lake:
         for topic in records.column("topic").unique().to_pylist():
             mine = records.filter(pc.equal(records.column("topic"), topic))
             rows = columns(self._decode, self._tables.get(topic), mine)
-            days, there = dates(self._decode, mine)
+            days, there = dates(self._decode, mine.column("value"))
             partitions = mine.column("partition").to_numpy()
             for number in np.unique(partitions).tolist():
                 places = np.flatnonzero(partitions == number)
@@ -117,9 +129,9 @@ class Lake:
 
 
 def _close_up(files: list[LakeFile]) -> None:
-    """Leave out those that another one follows without a gap, up to the first gap."""
+    """Leave out what lies before the last file that no gap is before."""
     while len(files) > 1 and files[1].first <= files[0].last + 1:
-        del files[0]
+        del files[0 if files[1].last > files[0].last else 1]
 
 
 def _writing(rows: pa.Table) -> Callable[[BinaryIO], None]:

@@ -5,7 +5,7 @@ A name says which offsets of a partition a file covers, so a listing is all the 
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import errno
 import os
 import re
@@ -33,11 +33,11 @@ class LakeFile:
     partition: int
     first: int
     last: int
-    date: datetime.date
+    date: dt.date
     path: Path
 
     @classmethod
-    def of(cls, folder: Path, partition: Partition, first: int, last: int, day: datetime.date) -> LakeFile:
+    def of(cls, folder: Path, partition: Partition, first: int, last: int, day: dt.date) -> LakeFile:
         """The file that covers these offsets in the lake at `folder`."""
         topic, number = partition
         name = f"{number}-{first:020}-{last:020}.parquet"
@@ -52,7 +52,7 @@ class LakeFile:
             return None
         partition, first, last = (int(part) for part in found.groups())
         try:
-            when = datetime.date.fromisoformat(day.removeprefix("date="))
+            when = dt.date.fromisoformat(day.removeprefix("date="))
         except ValueError:
             return None
         file = cls.of(path.parents[2], (unquote(topic.removeprefix("topic=")), partition), first, last, when)
@@ -106,7 +106,7 @@ def _inside(folder: Path, begins: str) -> list[Path]:
 def split(files: Iterable[LakeFile]) -> tuple[list[LakeFile], list[tuple[LakeFile, LakeFile]]]:
     """Of files as `listed`: those that count, and those that are retired, each with the one that replaces it."""
     count, retired = [], []
-    widest: dict[tuple[str, int, datetime.date], LakeFile] = {}
+    widest: dict[tuple[str, int, dt.date], LakeFile] = {}
     for file in files:
         cover = widest.get((file.topic, file.partition, file.date))
         if cover is not None and cover.last >= file.last:
@@ -128,7 +128,8 @@ def breaks(files: Iterable[LakeFile]) -> Iterator[tuple[LakeFile, LakeFile]]:
     for file in files:
         if before is not None and before.of_partition == file.of_partition and before.last + 1 != file.first:
             yield before, file
-        before = file
+        if before is None or before.of_partition != file.of_partition or before.last < file.last:
+            before = file
 
 
 def leftovers(folder: Path) -> list[Path]:
@@ -149,7 +150,7 @@ def put(file: LakeFile, write: Callable[[BinaryIO], None]) -> None:
                 out.flush()
                 os.fsync(out.fileno())
             temporary.replace(file.path)
-        except OSError:
+        except Exception:
             with suppress(OSError):
                 temporary.unlink()
             raise

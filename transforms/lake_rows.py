@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from connectors.log import RECORDS
 from transforms.decoding import Decoder, numbered
+from transforms.lake_files import LakeFile
 from transforms.project import Table
 
 RAW = pa.schema([("_" + field.name, field.type) for field in list(RECORDS)[1:]])
@@ -25,6 +26,10 @@ TYPED = ("_op", "_seen", "_position", "_committed_at", "_deleted", "_bad")
 """The columns that a declared table's files begin with, before the columns that are declared."""
 
 ROW_GROUP = 100_000
+
+BATCH = 20_000
+"""Rows that are read at a time."""
+
 EPOCH = date(1970, 1, 1)
 
 Days = npt.NDArray[np.int64]
@@ -48,9 +53,9 @@ def columns(decoder: Decoder, table: Table | None, records: pa.Table) -> pa.Tabl
     return pa.table([*typed.columns, *raw.columns], schema=pa.schema([*typed.schema, *RAW]))
 
 
-def dates(decoder: Decoder, records: pa.Table) -> tuple[Days, Flags]:
+def dates(decoder: Decoder, values: pa.ChunkedArray) -> tuple[Days, Flags]:
     """The day of each record, since 1970, and whether it has one."""
-    days = decoder.dates(numbered(records))
+    days = decoder.dates(values)
     return days.cast(pa.int32()).fill_null(0).to_numpy().astype(np.int64), pc.is_valid(days).to_numpy()
 
 
@@ -85,6 +90,12 @@ def writer(out: BinaryIO, schema: pa.Schema) -> pq.ParquetWriter:
         column_encoding={"_offset": "DELTA_BINARY_PACKED"},
         write_page_checksum=True,
     )
+
+
+def read(file: LakeFile) -> Iterator[pa.Table]:
+    """The rows of a file, some at a time. Raises OSError or ArrowException where it is damaged."""
+    with pq.ParquetFile(file.path, page_checksum_verification=True) as opened:
+        yield from (pa.Table.from_batches([batch]) for batch in opened.iter_batches(BATCH) if batch.num_rows)
 
 
 @cache
