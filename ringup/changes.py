@@ -16,12 +16,15 @@ from connectors.capture import Capture
 from connectors.connect import Connect
 from connectors.connect_capture import ConnectCapture
 from connectors.embedded import EmbeddedLog
+from connectors.embedded_raw import EmbeddedRaw
 from connectors.embedded_rest import left_over as left_over_in
 from connectors.kafka_access import check_access, was_read
 from connectors.kafka_client import KafkaClient
 from connectors.kafka_log import KafkaLog
+from connectors.kafka_raw import KafkaRaw
 from connectors.kafka_signals import KafkaSignals
 from connectors.log import Batch, Log
+from connectors.raw import RawLog
 from connectors.read_ahead import ReadAhead
 from connectors.sources import Source, refuse_avro, refuse_without_kafka
 from connectors.topics import own_topics
@@ -111,6 +114,15 @@ def open_log(
     reader = KafkaLog(settings, prefixes, topics, wait, name=name, bootstrapped=ready, topics=known, registry=registry)
     _note(warehouse, config, f"the Kafka cluster {reader.cluster()}")
     return ReadAhead(reader, prepare)
+
+
+def open_raw(config: Config, sources: Sequence[Source], tables: Sequence[Table]) -> RawLog:
+    """The same log as it lies there, for the lake."""
+    if config.kafka is None:
+        return EmbeddedRaw(config.state_folder / "log.db")
+    settings = client_settings(config.kafka, config.project)
+    prefixes, topics = [source.prefix for source in sources], [table.topic for table in tables]
+    return KafkaRaw(settings, prefixes, topics, open_registry(config.kafka, sources))
 
 
 def open_registry(kafka: KafkaSettings, sources: Sequence[Source]) -> Registry | None:

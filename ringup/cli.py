@@ -20,6 +20,7 @@ from ringup import __version__
 from ringup.config import load_config
 from ringup.connectors_cli import app as connectors_app
 from ringup.errors import RingupError
+from ringup.lake_cli import app as lake_app
 from ringup.options import DIFFERS, Json, Project
 
 MISTAKE = 3
@@ -200,6 +201,7 @@ def version(as_json: Json = False) -> None:
 
 
 app.add_typer(connectors_app)
+app.add_typer(lake_app)
 
 
 def _answer(project: Path, question: str, **args: object) -> Any:
@@ -230,7 +232,7 @@ def _here(mend: str, args: Sequence[str]) -> str:
     if project is None:
         return mend
     return re.sub(
-        r"\bringup (demo|run|status|profile|prove)\b",
+        r"\bringup (demo|run|status|profile|prove|lake \w+)\b",
         lambda found: f"{found[0]} --project {shlex.quote(project)}",
         mend,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
@@ -17,52 +16,15 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     PrivateAttr,
-    WithJsonSchema,
 )
 from pydantic.json_schema import GenerateJsonSchema
 
 from ringup.addresses import Address, Addresses, Brokers
 from ringup.checked import ConfigFile, nearest
+from ringup.durations import Duration, shown
 
 FILE_NAME = "ringup.yml"
-_UNITS = {
-    "d": timedelta(days=1),
-    "h": timedelta(hours=1),
-    "m": timedelta(minutes=1),
-    "s": timedelta(seconds=1),
-    "ms": timedelta(milliseconds=1),
-}
-_DURATION = r"(\d+(?:\.\d+)?) ?(ms|[smhd]|(?:second|minute|hour|day)s?)"
-
-
-def duration(value: object) -> object:
-    """`500ms`, `5s`, `30m`, `2h`, `1d`, or with the unit in full (`5 minutes`), as a timedelta."""
-    if isinstance(value, timedelta):
-        return value
-    match = re.fullmatch(_DURATION, value.strip()) if isinstance(value, str) else None
-    if not match:
-        raise ValueError("this is not a duration|Write a number and a unit: 500ms, 5s, 30m, 2h or 1d.")
-    try:
-        return float(match[1]) * _UNITS[match[2] if match[2] == "ms" else match[2][0]]
-    except OverflowError:
-        raise ValueError("this is longer than anybody waits|Write a shorter duration.") from None
-
-
-def shown(value: timedelta) -> str:
-    """A timedelta as it is written in ringup.yml."""
-    unit = next((name for name, span in _UNITS.items() if value and not value % span), "ms")
-    return f"{value // _UNITS[unit]}{unit}"
-
-
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(duration),
-    PlainSerializer(shown),
-    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION}$", "examples": ["500ms", "5s", "30m"]}),
-]
-
 
 Value = TypeVar("Value")
 
@@ -144,6 +106,15 @@ class KafkaSettings(Settings):
         return {**self.client, "bootstrap.servers": self.bootstrap}
 
 
+class LakeSettings(Settings):
+    """The copy of the change log in Parquet, which keeps all that ever came."""
+
+    folder: Path | None = None
+    """The folder that it is kept in. Default: `lake` in the state folder."""
+    every: Duration = timedelta(seconds=10)
+    """How long changes wait for others before a file is written, so that files do not become too many."""
+
+
 class Config(Settings):
     """A project. Paths are relative to the folder of ringup.yml."""
 
@@ -161,6 +132,8 @@ class Config(Settings):
     """Where messages go, by the name that activations use: the settings that belong to the channel's `type`."""
     pipeline: PipelineSettings = PipelineSettings()
     """How the pipeline works."""
+    lake: LakeSettings | None = LakeSettings()
+    """The copy of the change log in Parquet; `null` for none."""
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
 
@@ -173,6 +146,13 @@ class Config(Settings):
     def state_folder(self) -> Path:
         """`state` as an absolute path."""
         return (self._folder / self.state).resolve()
+
+    @property
+    def lake_folder(self) -> Path | None:
+        """`lake.folder` as an absolute path; None where there is to be no lake."""
+        if self.lake is None:
+            return None
+        return (self._folder / (self.lake.folder or self.state / "lake")).resolve()
 
     @property
     def dbt_folder(self) -> Path:

@@ -83,6 +83,7 @@ def status(config: Config) -> dict[str, Any]:
             "sources": {source.name: asdict(SourceState("stopped")) for source in sources},
             "lag": lag,
             "log": {"state": log.state, "cause": log.cause, "mend": log.mend},
+            "lake": {"state": "stopped" if config.lake else "off", "cause": None, "mend": None},
             **Metrics().snapshot(),
             "waiting": {},
             "channels": {},

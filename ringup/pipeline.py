@@ -26,6 +26,7 @@ from ringup.captured import check_captured, declared_columns
 from ringup.changes import open_capture, open_log
 from ringup.config import Config
 from ringup.engine import Engine
+from ringup.lakes import open_lake, standing_of
 from ringup.metrics import Metrics
 from ringup.questions import Questions
 from transforms.changes import Candidate
@@ -68,6 +69,7 @@ class Pipeline:
         self.engine = Engine(folder / "live.duckdb", self.project, settings)
         engine = self.engine
         self.log = open_log(config, sources, self.project.tables, engine.warehouse, engine.mirror.decoder.ahead)
+        self.lake = open_lake(config, sources, self.project.tables, self.log.hold)
         self.anew = Anew(self.engine, sources)
         self.questions = Questions(self.engine.warehouse.reader(), self.project)
         self._swept: dict[str, datetime] = {}
@@ -81,11 +83,15 @@ class Pipeline:
         """
         try:
             self.log.seek(self.engine.warehouse.positions(), stop)
+            if self.lake is not None:
+                self.lake.start()
             self.capture.start(declared_columns(self.project.tables, self.sources))
             self.dispatcher.start()
             gc.freeze()  # what is there by now stays, and need not be looked through again and again
             while not stop.is_set():
                 self.capture.check()
+                if self.lake is not None:
+                    self.lake.check()
                 self._look(on_change)
                 batch = self.log.read(self.config.pipeline.max_batch, IDLE_WAIT)
                 if not self.engine.ready and self.log.bootstrapped and (batch is None or not batch.snapshot):
@@ -175,7 +181,16 @@ class Pipeline:
         Returns the first error.
         """
         failed = None
-        for step in (self.capture.stop, self.dispatcher.stop, self._quiet, self.log.close, self.engine.close):
+        steps: list[Callable[[], object]] = [
+            self.capture.stop,
+            self.dispatcher.stop,
+            self._quiet,
+            self.log.close,
+            self.engine.close,
+        ]
+        if self.lake is not None:
+            steps.insert(1, self.lake.stop)
+        for step in steps:
             try:
                 step()
             except Exception as error:
@@ -190,6 +205,7 @@ class Pipeline:
             "sources": {name: asdict(said) for name, said in self.capture.states().items()},
             "lag": self.lag(),
             "log": {"state": "trouble" if self.log.trouble else "up", "cause": self.log.trouble, "mend": None},
+            "lake": standing_of(self.lake),
             **self.metrics.snapshot(),
             "waiting": self.dispatcher.waiting(),
             "channels": {

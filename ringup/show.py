@@ -33,13 +33,14 @@ def error(problem: RingupError, *, as_json: bool = False) -> None:
 def status(answer: Mapping[str, Any]) -> None:
     """What the pipeline is doing, a line for each figure."""
     since = [name for name in SINCE_THE_START if name in answer]
-    apart = ("sources", "log", "channels", "reasons", "absent", "edited", "outdated", "outbox", "rows", *since)
+    apart = ("sources", "log", "lake", "channels", "reasons", "absent", "edited", "outdated", "outbox", "rows", *since)
     console.print(_pairs({name: _count(value) for name, value in answer.items() if name not in apart}))
     console.print(Text("\nSources", style="bold"))
     console.print(_pairs({name: _source(said) for name, said in answer["sources"].items()}))
-    if (log := answer["log"])["cause"]:
-        console.print(Text("\nChange log", style="bold"))
-        console.print(_pairs({"log": _source(log)}))
+    for name, title in (("log", "Change log"), ("lake", "Lake")):
+        if answer[name]["cause"]:
+            console.print(Text(f"\n{title}", style="bold"))
+            console.print(_pairs({name: _source(answer[name])}))
     if answer["channels"]:
         console.print(Text("\nChannels", style="bold"))
         console.print(_pairs({name: _source(said) for name, said in answer["channels"].items()}))

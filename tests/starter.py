@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import duckdb
 import psycopg
 import pytest
 
@@ -117,6 +118,13 @@ class Shop:
         self.placed.append(number)
         return number
 
+    def in_lake(self, topic: str) -> list[int]:
+        """The orders in the lake's files of a topic, in the order of their offsets, which are there once each."""
+        files = [str(path) for path in (self.state / "lake" / f"topic={topic}").rglob("*.parquet")]
+        rows = duckdb.execute("select _offset, order_id, _op from read_parquet($1) order by 1", [files]).fetchall()
+        assert [row[0] for row in rows] == list(range(len(rows)))
+        return [row[1] for row in rows if row[2] in ("c", "r")]
+
     def texts(self, count: int) -> set[str]:
         """The texts of the next messages."""
         return {self.came.get(timeout=WAIT).data["text"] for _ in range(count)}
@@ -183,6 +191,8 @@ def starter_shop(home: Path, log: str = "own log") -> Iterator[Shop]:
         }
         shop = Shop(folder, environ, postgres, receiver, came)
         stack.callback(lambda: shop.receiver.stop())
+        with (folder / "ringup.yml").open("a") as file:
+            file.write("lake: {every: 500ms}\n")
         if log == "kafka":
             cluster = stack.enter_context(DemoKafka(home, environ))
             with (folder / "ringup.yml").open("a") as file:

@@ -24,7 +24,8 @@ from activations.producer import TopicProducer
 from activations.types import Delivery
 from connectors.topics import NAME
 from ringup.addresses import Brokers
-from ringup.config import Client, Config, Duration, Settings
+from ringup.config import Client, Config, Settings
+from ringup.durations import Duration
 from ringup.errors import ConfigError
 
 _TAKEN: Mapping[str, str] = {

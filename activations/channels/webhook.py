@@ -21,7 +21,8 @@ from standardwebhooks import Webhook
 
 from activations.channels.base import Outcome
 from activations.types import Delivery
-from ringup.config import Config, Duration, Settings
+from ringup.config import Config, Settings
+from ringup.durations import Duration
 from ringup.errors import ChannelError
 
 REFUSALS = frozenset({400, 406, 409, 410, 413, 414, 415, 422, 431, 451})

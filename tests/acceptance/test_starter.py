@@ -94,6 +94,22 @@ def test_messages_wait_for_a_webhook_that_is_down(stopped: Shop) -> None:
     stopped.wait_until_all_is_told()
 
 
+def test_the_lake_has_all_that_came(running: Shop) -> None:
+    """Also where the run is killed: the next one goes on where the lake ends, and nothing is there twice."""
+    running.order(customer=2)
+    running.kill()
+    running.order(customer=2)
+    running.start()
+    running.order(customer=1)
+    running.wait_until_all_is_told()
+    said = running.answer("lake", "status")
+    assert {shelf["topic"] for shelf in said} >= {"shop.public.orders", "shop.public.customers", "shop.transaction"}
+    running.stop()
+    assert running.in_lake("shop.public.orders") == [1, 2, 3, 4, *running.placed]
+    assert running.answer("lake", "verify") == []
+    assert "shop.public.orders" in running.ringup("lake", "status").stdout
+
+
 def test_a_change_that_cannot_be_read(running: Shop) -> None:
     """It is kept aside and counted; the next one has its message."""
     running.execute("insert into orders values (-1, 1, 'NaN')")

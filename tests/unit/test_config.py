@@ -12,7 +12,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringup.config import Config, duration, json_schema, load_config, shown
+from ringup.config import Config, json_schema, load_config
+from ringup.durations import duration, shown
 from ringup.errors import ConfigError
 from ringup.reference import reference_folder
 

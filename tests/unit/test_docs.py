@@ -16,8 +16,17 @@ from connectors import converters, drift, sources
 from connectors.databases import MARIADB, POSTGRES
 from ringup import errors
 from ringup.cli import app
-from ringup.config import Config, KafkaSettings, PipelineSettings, RegistrySettings, channel_kinds, load_config, shown
+from ringup.config import (
+    Config,
+    KafkaSettings,
+    LakeSettings,
+    PipelineSettings,
+    RegistrySettings,
+    channel_kinds,
+    load_config,
+)
 from ringup.demo.estate import PAST_DAYS
+from ringup.durations import shown
 from ringup.metrics import Metrics
 from tests.house import ROOT, variables
 from transforms.dbt.declared import Activation, Identity, ModelMeta, TableMeta
@@ -60,7 +69,7 @@ def test_the_past_of_the_demo_is_documented_as_it_is() -> None:
     assert f"| `--past` | `{PAST_DAYS}` |" in section("cli.md", "ringup demo")
 
 
-@pytest.mark.parametrize("model", [Config, PipelineSettings])
+@pytest.mark.parametrize("model", [Config, PipelineSettings, LakeSettings])
 def test_every_field_of_the_settings_is_documented(model: type[BaseModel]) -> None:
     """docs/configuration.md has a row for each field, with its default."""
     text = section("configuration.md", "Fields")
@@ -76,14 +85,15 @@ def test_every_field_of_kafka_is_documented() -> None:
         assert f"\n| `{name}` |" in section("kafka.md", "Fields")
 
 
-def test_every_command_and_default_of_connectors_is_documented() -> None:
+def test_every_command_of_a_group_is_documented() -> None:
     """docs/cli.md names the commands and their options, docs/kafka.md the settings that connectors get."""
-    text = section("cli.md", "ringup connectors")
-    for name, command in COMMANDS["connectors"].commands.items():
-        assert f"`{name}`" in text
-        for parameter in command.params:
-            option = parameter.opts[0]
-            assert not option.startswith("--") or f"`{option}`" in (ROOT / "docs" / "cli.md").read_text()
+    for group in ("connectors", "lake"):
+        text = section("cli.md", f"ringup {group}")
+        for name, command in COMMANDS[group].commands.items():
+            assert f"`{name}`" in text
+            for parameter in command.params:
+                option = parameter.opts[0]
+                assert not option.startswith("--") or f"`{option}`" in (ROOT / "docs" / "cli.md").read_text()
     for name in drift._DEFAULTS:
         assert f"`{name}`" in section("kafka.md", "Connectors as code")
 

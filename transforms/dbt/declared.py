@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from ringup.config import duration
+from ringup.durations import duration
 from ringup.errors import ProjectError
 
 Declared = TypeVar("Declared", bound=BaseModel)

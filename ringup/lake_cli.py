@@ -1,0 +1,64 @@
+"""`ringup lake`: the copy of the change log in Parquet."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ringup.config import Config, load_config
+from ringup.options import DIFFERS, Json, Project
+
+app = typer.Typer(
+    name="lake",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Look after the lake: all changes that ever came, in Parquet.",
+    epilog="What is in it: `ringup lake status`. Whether all of it is: `ringup lake verify`.",
+)
+
+
+@app.command(epilog="`ringup lake status --json | jq '.[].last'`")
+def status(project: Project = Path(), as_json: Json = False) -> None:
+    """Say what is in the lake: for each partition of each topic the files, their size, the offsets and the days.
+
+    Works while the pipeline runs and when nothing runs.
+    """
+    from ringup import lakes
+
+    lakes.show_status(lakes.status(_config(project)), as_json=as_json)
+
+
+@app.command(epilog="`ringup lake verify && echo all there`")
+def verify(project: Project = Path(), as_json: Json = False) -> None:
+    """Read all of the lake, and see that each offset is there once, that no file is damaged, and none is missing.
+
+    Works while the pipeline runs and when nothing runs. Exit status 1 when something is wrong.
+    """
+    from ringup import lakes
+
+    faults = lakes.verify(_config(project), as_json=as_json)
+    lakes.show_faults(faults, as_json=as_json)
+    if faults:
+        raise typer.Exit(DIFFERS)
+
+
+@app.command(epilog="`ringup lake compact`\n\n`ringup lake compact --all` · removes at once what was replaced")
+def compact(
+    project: Project = Path(),
+    everything: Annotated[
+        bool, typer.Option("--all", help="Remove files that were replaced at once, not after an hour.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make few large files of many small ones. A run does so by itself, so this is for when nothing runs."""
+    from ringup import lakes
+
+    lakes.show_compacted(lakes.compact(_config(project), at_once=everything), as_json=as_json)
+
+
+def _config(project: Path) -> Config:
+    return load_config(project, os.environ, channels=False)
