@@ -104,9 +104,10 @@ class EmbeddedLog:
         """Remove the oldest records up to `positions`, but neither the last `kept` of all, nor any notification, nor
         what somebody else has not read (see `hold`).
 
-        Returns how many were removed: at most `limit`, or any number when that is negative.
+        Returns how many were removed: at most `limit`, or any number when that is negative. The very last one always
+        stays, for the numbers of the next ones go on from it.
         """
-        bound = min(self._places.first_beyond(positions), last(self._con) - kept + 1)
+        bound = min(self._places.first_beyond(positions), last(self._con) - max(kept, 1) + 1)
         if self._held is not None:
             bound = min(bound, self._places.first_there(self._held))
         with self._con:
