@@ -122,6 +122,7 @@ class Lake:
                 file = LakeFile.of(self.folder, partition, first, last, day)
                 put(file, _writing(rows.slice(begin + start, stop - start)))
                 files[:1] = [file]
+                self._merger.came(file)
                 first = last + 1
                 yield file
             _close_up(files)

@@ -6,19 +6,19 @@ A merged file covers what the merged ones do. With its name it replaces all of t
 from __future__ import annotations
 
 import logging
+from bisect import insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
-from typing import BinaryIO
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.lake_files import LakeFile, listed, put, split, sync, told
-from transforms.lake_rows import RAW, ROW_GROUP, read, writer
+from connectors.log import Partition
+from transforms.lake_files import LakeFile, listed, split, sync, told
+from transforms.lake_union import LeftAlone, merge
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +27,6 @@ AT_LEAST = 8
 
 LARGE = 1_000_000
 """A file of so many rows is not merged any more."""
-
-BUFFER = 128 << 20
-"""Bytes from which rows are written, be they less than a row group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,46 +44,83 @@ class Compacted:
     more: bool = False
 
 
-class LeftAlone(Exception):
-    """A file that cannot be merged, and why."""
-
-    def __init__(self, file: LakeFile, why: object) -> None:
-        super().__init__(f"{file.name}: {why}")
-        self.file = file
-
-
 class Merger:
-    """Merges the files of a lake, one after another. A file that could not be is left alone until the next start."""
+    """Merges the files of a lake, one after another. A file that could not be is left alone until the next start.
+
+    The lake is listed once; from then on it hears what comes. So there is nothing to do while nothing comes.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._files: dict[Partition, list[LakeFile]] | None = None
+        self._retired: list[tuple[datetime, LakeFile, LakeFile]] = []  # since when, the file, what replaced it
+        self._look: dict[Partition, None] = {}
         self._rows: dict[LakeFile, int] = {}
         self._alone: set[LakeFile] = set()
 
+    def came(self, file: LakeFile) -> None:
+        """Hear of a file that was written."""
+        if self._files is not None:
+            insort(self._files.setdefault(file.of_partition, []), file, key=lambda other: other.first)
+            self._look[file.of_partition] = None
+
     def compact(self, grace: timedelta, now: datetime) -> Compacted:
         """Remove what was replaced `grace` ago, then merge the first files that are due."""
+        try:
+            if self._files is None:
+                self._list()
+            removed, freed = self._remove(now - grace)
+            merged, before, after = self._merged()
+        except BaseException:
+            self._files = None
+            raise
+        return Compacted(merged, before, after, removed, freed, more=merged > 0)
+
+    def _list(self) -> None:
         files, retired = split(listed(self._folder))
-        removed, freed = self._remove(retired, now - grace)
+        self._files = {partition: list(group) for partition, group in groupby(files, lambda file: file.of_partition)}
+        self._retired = [(_since(cover), file, cover) for file, cover in retired]
+        self._look = dict.fromkeys(self._files)
         self._rows = {file: self._rows[file] for file in files if file in self._rows}
-        while merging := next(filter(None, map(self._due, _runs(files))), None):
+
+    def _remove(self, until: datetime) -> tuple[int, int]:
+        count = freed = 0
+        due = [entry for entry in self._retired if entry[0] <= until]
+        for entry in due:
+            _, file, cover = entry
+            with told(file.path):
+                sync(cover.path.parent)
+                if cover.path.exists() and file.path.exists():
+                    freed += _bytes(file)
+                    count += 1
+                    file.path.unlink()
+        if due:
+            self._retired = [entry for entry in self._retired if entry[0] > until]
+        return count, freed
+
+    def _merged(self) -> tuple[int, int, int]:
+        """Merge once: how many files, and their bytes before and after."""
+        assert self._files is not None
+        while self._look:
+            partition = next(iter(self._look))
+            files = self._files[partition]
+            merging = next(filter(None, map(self._due, _runs(files))), None)
+            if merging is None:
+                del self._look[partition]
+                continue
             try:
-                made = _merge(merging)
+                made = merge(merging)
             except LeftAlone as left:
                 self._leave(left)
-            else:
-                return Compacted(len(merging), sum(map(_bytes, merging)), _bytes(made), removed, freed, more=True)
-        return Compacted(removed=removed, bytes_removed=freed)
-
-    def _remove(self, retired: Sequence[tuple[LakeFile, LakeFile]], until: datetime) -> tuple[int, int]:
-        count = freed = 0
-        for file, cover in retired:
-            with told(file.path):
-                if datetime.fromtimestamp(cover.path.stat().st_mtime, UTC) <= until:
-                    freed += _bytes(file)
-                    sync(cover.path.parent)
-                    file.path.unlink()
-                    count += 1
-        return count, freed
+                continue
+            place = files.index(merging[0])
+            files[place : place + len(merging)] = [made]
+            since = _since(made)
+            self._retired += [(since, file, made) for file in merging]
+            for file in merging:
+                del self._rows[file]
+            return len(merging), sum(map(_bytes, merging)), _bytes(made)
+        return 0, 0, 0
 
     def _due(self, run: Sequence[LakeFile]) -> list[LakeFile]:
         """The files to merge of consecutive ones: of the smallest size first, and of that the oldest.
@@ -135,6 +169,11 @@ class Merger:
         self._alone.add(left.file)
 
 
+def _since(cover: LakeFile) -> datetime:
+    with told(cover.path):
+        return datetime.fromtimestamp(cover.path.stat().st_mtime, UTC)
+
+
 def _bytes(file: LakeFile) -> int:
     with told(file.path):
         return file.path.stat().st_size
@@ -149,55 +188,3 @@ def _runs(files: Sequence[LakeFile]) -> Iterator[list[LakeFile]]:
     ]
     for begin, end in pairwise([*begins, len(files)]):
         yield list(files[begin:end])
-
-
-def _merge(files: Sequence[LakeFile]) -> LakeFile:
-    """Write the file that replaces all of these."""
-    oldest, newest = files[0], files[-1]
-    made = LakeFile.of(oldest.path.parents[2], oldest.of_partition, oldest.first, newest.last, oldest.date)
-    schema = _all_columns(files)
-
-    def write(out: BinaryIO) -> None:
-        held: list[pa.Table] = []
-        with writer(out, schema) as opened:
-            for rows in (part for file in files for part in _conforming(file, schema)):
-                held.append(rows)
-                if sum(part.num_rows for part in held) >= ROW_GROUP or sum(part.nbytes for part in held) >= BUFFER:
-                    opened.write_table(pa.concat_tables(held))
-                    held.clear()
-            opened.write_table(pa.concat_tables([schema.empty_table(), *held]))
-
-    put(made, write)
-    return made
-
-
-def _all_columns(files: Sequence[LakeFile]) -> pa.Schema:
-    """The columns of all files, with the types that they have in the newest."""
-    fields: dict[str, pa.Field] = {}
-    for file in reversed(files):
-        try:
-            schema = pq.read_schema(file.path)
-        except (OSError, pa.ArrowException) as error:
-            raise LeftAlone(file, error) from error
-        for field in schema:
-            fields.setdefault(field.name, pa.field(field.name, field.type))
-    return pa.schema([*(field for name, field in fields.items() if name not in RAW.names), *RAW])
-
-
-def _conforming(file: LakeFile, schema: pa.Schema) -> Iterator[pa.Table]:
-    """The rows of a file with these columns. Raises LeftAlone where it is damaged, or a value does not fit."""
-    before = file.first - 1
-    try:
-        for rows in read(file):
-            if any(rows.schema.field(field.name) != field for field in RAW):
-                raise LeftAlone(file, "its columns are not those of the lake")
-            offsets = rows.column("_offset").to_numpy()
-            if (np.diff(offsets, prepend=before) <= 0).any() or offsets[-1] > file.last:
-                raise LeftAlone(file, "its offsets are not those that its name says")
-            before = int(offsets[-1])
-            lacking = [field for field in schema if field.name not in rows.schema.names]
-            for field in lacking:
-                rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
-            yield rows.select(schema.names).cast(schema)
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise LeftAlone(file, error) from error

@@ -57,7 +57,8 @@ def dying(after: int | None) -> Iterator[None]:
         return run
 
     with pytest.MonkeyPatch.context() as patch:
-        for holder, name in ((os, "fsync"), (Path, "replace"), (Path, "unlink"), (Path, "mkdir")):
+        writing = (pq.ParquetWriter, "write_table")
+        for holder, name in (writing, (os, "fsync"), (Path, "replace"), (Path, "unlink"), (Path, "mkdir")):
             patch.setattr(holder, name, deadly(getattr(holder, name)))
         yield
 
@@ -110,11 +111,16 @@ def feed(lake: Lake, read: Sequence[Stream], many: Sequence[int]) -> None:
     lake.append(records(taken), upto(records(taken)))
 
 
-@given(read=streams, script=steps, at_least=st.integers(2, 4), large=st.integers(4, 30))
+@given(read=streams, script=steps, at_least=st.integers(2, 4), large=st.integers(4, 30), anew=st.booleans())
 def test_every_record_counts_once_whenever_ringup_dies(
-    decoder: Decoder, read: list[Stream], script: list[tuple[str, Any, int | None]], at_least: int, large: int
+    decoder: Decoder,
+    read: list[Stream],
+    script: list[tuple[str, Any, int | None]],
+    at_least: int,
+    large: int,
+    anew: bool,
 ) -> None:
-    """However records are cut into files, and whatever is merged or removed at the moment of death."""
+    """However records are cut into files, and whatever is merged or removed at the moment of death, or of an error."""
     whole = sorted(
         (*partition, offset, f"key {offset}", value) for stream in read for partition, offset, value in stream
     )
@@ -127,14 +133,16 @@ def test_every_record_counts_once_whenever_ringup_dies(
                 with dying(after):
                     feed(lake, read, what) if step == "append" else lake.compact(what)
             except Died:
-                lake = Lake(Path(folder) / "lake", TABLES, decoder)
-                lake.open_for_writing()
+                if anew:
+                    lake = Lake(Path(folder) / "lake", TABLES, decoder)
+                    lake.open_for_writing()
             found, at = raw_in(lake), lake.positions()
             assert at == Lake(lake.folder).positions()
             assert found == [row for row in whole if row[2] <= at.get((row[0], row[1]), -1)]
         feed(lake, read, [100] * 3)
         while lake.compact(AT_ONCE).more:
             pass
+        lake.open_for_writing()
         assert raw_in(lake) == whole
         assert lake.verify() == []
         assert places(lake) == sorted(file.name for file in lake.files())
@@ -210,6 +218,25 @@ def test_replaced_files_are_removed_when_nobody_reads_them(lake: Lake) -> None:
     done = lake.compact(now=now + timedelta(minutes=61))
     assert done.removed == 8 and done.bytes_removed > 0 and not done.more
     assert places(lake) == [file.name for file in lake.files()]
+
+
+def test_nothing_is_looked_for_while_nothing_comes(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run asks several times a second, and a lake may have many files."""
+    write(lake, *[1] * 9)
+    lake.compact()
+    lake.compact()
+
+    def nobody(*_: Any) -> Any:
+        raise AssertionError
+
+    with monkeypatch.context() as patch:
+        for name in ("listed", "_runs", "_bytes", "merge"):
+            patch.setattr(lake_merge, name, nobody)
+        assert lake.compact() == lake_merge.Compacted()
+    write(lake, *[1] * 8)
+    assert lake.compact().merged == 8
+    assert lake.compact(AT_ONCE).removed == 17
+    assert ranges(lake) == [(0, 8), (9, 16)]
 
 
 def declared(name: str, kind: str) -> Any:

@@ -56,10 +56,17 @@ def cut_off(file: LakeFile) -> None:
     file.path.write_bytes(whole[: len(whole) // 2])
 
 
-def flipped(file: LakeFile) -> None:
-    whole = bytearray(file.path.read_bytes())
-    whole[len(whole) // 3] ^= 1
-    file.path.write_bytes(whole)
+def flipped(column: int) -> Damage:
+    """A file with one bit changed, in the last page of a column."""
+
+    def flip(file: LakeFile) -> None:
+        with pq.ParquetFile(file.path) as opened:
+            chunk = opened.metadata.row_group(0).column(column)
+        whole = bytearray(file.path.read_bytes())
+        whole[(chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size - 1] ^= 1
+        file.path.write_bytes(whole)
+
+    return flip
 
 
 def to_another_date(file: LakeFile) -> None:
@@ -81,7 +88,7 @@ def test_a_whole_lake_has_no_faults(lake: Lake) -> None:
     [
         (lambda file: file.path.unlink(), "the offsets 20 to 29 are missing"),
         (cut_off, "cannot be read"),
-        (flipped, "cannot be read"),
+        *((flipped(column), "cannot be read") for column in range(4)),
         (lambda file: file.path.write_bytes(b""), "cannot be read"),
         (lambda file: shutil.copy(file.path, called(file, 25, 34)), "covered twice"),
         (lambda file: file.path.rename(called(file, 20, 28)), "the offsets 29 to 29 are missing"),
