@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from connectors.log import Partition
+from ringup.errors import LakeError
 from transforms.lake_files import LakeFile, listed, split, sync, told
 from transforms.lake_union import LeftAlone, merge
 
@@ -27,6 +28,9 @@ AT_LEAST = 8
 
 LARGE = 1_000_000
 """A file of so many rows is not merged any more."""
+
+PAUSE = timedelta(minutes=1)
+"""How long nothing is merged after the disk refused it: a full one would be filled again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class Merger:
         self._look: dict[Partition, None] = {}
         self._rows: dict[LakeFile, int] = {}
         self._alone: set[LakeFile] = set()
+        self._again = datetime.min.replace(tzinfo=UTC)
 
     def came(self, file: LakeFile) -> None:
         """Hear of a file that was written."""
@@ -65,14 +70,21 @@ class Merger:
             self._look[file.of_partition] = None
 
     def compact(self, grace: timedelta, now: datetime) -> Compacted:
-        """Remove what was replaced `grace` ago, then merge the first files that are due."""
+        """Remove what was replaced `grace` ago, then merge the first files that are due.
+
+        Raises LakeError where the disk refuses it, and does nothing for a while after that.
+        """
+        if now < self._again:
+            return Compacted()
         try:
             if self._files is None:
                 self._list()
             removed, freed = self._remove(now - grace)
             merged, before, after = self._merged()
-        except BaseException:
+        except BaseException as error:
             self._files = None
+            if isinstance(error, LakeError):
+                self._again = now + PAUSE
             raise
         return Compacted(merged, before, after, removed, freed, more=merged > 0)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.log import Partition
+from ringup.errors import LakeError
 from tests.lake import places, raw_in, records, rows_in, said, upto
 from tests.live import BILLS, bill
 from tests.shop import TABLES, change, table
@@ -146,6 +149,44 @@ def test_every_record_counts_once_whenever_ringup_dies(
         assert raw_in(lake) == whole
         assert lake.verify() == []
         assert places(lake) == sorted(file.name for file in lake.files())
+
+
+many = st.lists(st.integers(1, 4), min_size=3, max_size=3)
+
+
+@given(
+    read=streams,
+    before=st.lists(many, max_size=12),
+    merges=st.integers(0, 5),
+    lost=st.sets(st.integers(0, 30)),
+    after=st.lists(many, max_size=5),
+)
+def test_whatever_files_are_lost_comes_back(
+    decoder: Decoder, read: list[Stream], before: list[list[int]], merges: int, lost: set[int], after: list[list[int]]
+) -> None:
+    """From the log, each record once, and what is still there stays as it is; before the first file nobody looks."""
+    whole = sorted(
+        (*partition, offset, f"key {offset}", value) for stream in read for partition, offset, value in stream
+    )
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lake_merge, "AT_LEAST", 2)
+        lake = Lake(Path(folder) / "lake", TABLES, decoder)
+        for counts in before:
+            feed(lake, read, counts)
+        for _ in range(merges):
+            lake.compact(AT_ONCE)
+        files = lake.files()
+        for place, (kept, file) in enumerate(pairwise(files), 1):
+            if place in lost and kept.of_partition == file.of_partition:
+                file.path.unlink()
+        again = Lake(Path(folder) / "lake", TABLES, decoder)
+        there = again.files()
+        for counts in [*after, [100] * 3]:
+            feed(again, read, counts)
+            assert again.positions() == Lake(again.folder).positions()
+        assert raw_in(again) == whole
+        assert set(there) <= set(again.files())
+        assert again.verify() == []
 
 
 @pytest.fixture
@@ -299,6 +340,24 @@ def test_files_on_both_sides_of_a_gap_are_not_merged(lake: Lake) -> None:
     write(lake, *[1] * 15)
     lake.files()[7].path.unlink()
     assert not lake.compact().more
+
+
+def test_a_full_disk_is_not_filled_again_at_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left of the merge, what there was counts on, and a minute later it is tried again."""
+    write(lake, *[1] * 8)
+    before = places(lake)
+
+    def refuse(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        with pytest.raises(LakeError, match=r"0-0{20}-0{19}7\.parquet: the disk is full"):
+            lake.compact()
+        assert lake.compact() == lake_merge.Compacted()
+    assert places(lake) == before
+    assert not lake.compact().more
+    assert lake.compact(now=datetime.now(UTC) + timedelta(minutes=1)).merged == 8
 
 
 def test_a_lake_with_nothing_in_it_is_compact(lake: Lake) -> None:
