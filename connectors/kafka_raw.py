@@ -18,8 +18,8 @@ from connectors.topics import own_topics
 if TYPE_CHECKING:
     from connectors.registry import Registry
 
-_LOOK = 10.0
-"""Seconds between two looks for topics and partitions that are new."""
+_LOOK, _LOOK_SOON = 10.0, 1.0
+"""Seconds between two looks for topics and partitions that are new, and while a topic is missing."""
 _TURN = 1.0
 """The longest time between two thoughts of that."""
 
@@ -65,7 +65,8 @@ class KafkaRaw:
         """About `limit` further records; see `RawLog`."""
         until = time.monotonic() + wait
         while True:
-            self._arrivals.look(_LOOK)
+            missing = not self._wanted.issubset(topic for topic, _ in self._client.assigned)
+            self._arrivals.look(_LOOK_SOON if missing else _LOOK)
             rest = max(0.0, min(until - time.monotonic(), _TURN))
             if self._arrivals.take(limit, rest, self._take_in):
                 return pa.concat_tables(self._came), self._positions()

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FACT = "log"
+STATE = "id"
 OWN = "the change log of the state folder"
 
 
@@ -155,13 +156,18 @@ def reader_of(config: Config, warehouse: Warehouse) -> str:
 
     So one that comes back is known, and a copy of the state somewhere else is another one.
     """
-    state = warehouse.fact("id")
+    host = socket.gethostname()
+    digest = sha256(f"{state_of(warehouse)} {host} {config.state_folder}".encode()).hexdigest()[:12]
+    return f"{re.sub('[^A-Za-z0-9.-]', '-', host)[:100]}-{digest}"
+
+
+def state_of(warehouse: Warehouse) -> str:
+    """The id of the state, which it gets when it is asked for the first time."""
+    state = warehouse.fact(STATE)
     if state is None:
         state = uuid4().hex
-        warehouse.remember("id", state)
-    host = socket.gethostname()
-    digest = sha256(f"{state} {host} {config.state_folder}".encode()).hexdigest()[:12]
-    return f"{re.sub('[^A-Za-z0-9.-]', '-', host)[:100]}-{digest}"
+        warehouse.remember(STATE, state)
+    return state
 
 
 def _note(warehouse: Warehouse, config: Config, now: str) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `ringup demo | kafka | init | run | status | profile | prove | schema | version`."""
+"""The command line: `ringup demo | kafka | init | run | status | profile | prove | schema | version`, and groups."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ringup.config import load_config
 from ringup.connectors_cli import app as connectors_app
 from ringup.errors import RingupError
 from ringup.lake_cli import app as lake_app
+from ringup.lake_cli import rebuild
 from ringup.options import DIFFERS, Json, Project
 
 MISTAKE = 3
@@ -202,6 +203,7 @@ def version(as_json: Json = False) -> None:
 
 app.add_typer(connectors_app)
 app.add_typer(lake_app)
+app.command(epilog="`ringup rebuild && ringup prove`")(rebuild)
 
 
 def _answer(project: Path, question: str, **args: object) -> Any:
@@ -232,7 +234,7 @@ def _here(mend: str, args: Sequence[str]) -> str:
     if project is None:
         return mend
     return re.sub(
-        r"\bringup (demo|run|status|profile|prove|lake \w+)\b",
+        r"\bringup (demo|run|status|profile|prove|rebuild|lake \w+)\b",
         lambda found: f"{found[0]} --project {shlex.quote(project)}",
         mend,
     )

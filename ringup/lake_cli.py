@@ -1,4 +1,4 @@
-"""`ringup lake`: the copy of the change log in Parquet."""
+"""`ringup lake`: the copy of the change log in Parquet; and `ringup rebuild`, which builds the live state from it."""
 
 from __future__ import annotations
 
@@ -58,6 +58,17 @@ def compact(
     from ringup import lakes
 
     lakes.show_compacted(lakes.compact(_config(project), at_once=everything), as_json=as_json)
+
+
+def rebuild(project: Project = Path(), as_json: Json = False) -> None:
+    """Build the live state again from the lake alone, while nothing runs. Nothing fires from it.
+
+    Decisions, messages and receipts are taken over from the state that is there, where it can be read. The next run
+    goes on where that was. The state before is kept as `live.duckdb.before`.
+    """
+    from ringup.rebuilding import show_rebuild
+
+    show_rebuild(_config(project), as_json=as_json)
 
 
 def _config(project: Path) -> Config:

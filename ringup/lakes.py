@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,19 @@ from rich.text import Text
 
 from connectors.log import Positions
 from connectors.sources import Source
-from ringup.changes import open_raw
+from ringup.changes import FACT, OWN, open_raw, state_of
 from ringup.config import Config
-from ringup.errors import ConfigError
+from ringup.errors import ConfigError, LakeError
 from ringup.service import Ownership
 from ringup.show import console
 from transforms.decoding import Decoder
 from transforms.lake import Lake
+from transforms.lake_cut import Origin, noted
 from transforms.lake_merge import Compacted
 from transforms.lake_verify import Fault
 from transforms.lake_writer import LakeWriter
 from transforms.project import Table as SourceTable
-from transforms.warehouse import Settings
+from transforms.warehouse import Settings, Warehouse
 
 GRACE = timedelta(hours=1)
 """How long files that were replaced stay, for whoever reads them."""
@@ -52,14 +53,32 @@ class Shelf:
 
 
 def open_lake(
-    config: Config, sources: Sequence[Source], tables: Sequence[SourceTable], told: Callable[[Positions], None]
+    config: Config,
+    sources: Sequence[Source],
+    tables: Sequence[SourceTable],
+    warehouse: Warehouse,
+    told: Callable[[Positions], None],
 ) -> LakeWriter | None:
-    """What fills the lake, not started yet; None where there is to be none."""
-    if config.lake is None or config.lake_folder is None:
+    """What fills the lake beside the state, not started yet; None where there is to be none.
+
+    Raises LakeError where it was filled from another log.
+    """
+    folder = config.lake_folder
+    if config.lake is None or folder is None:
         return None
-    decoder = Decoder(tables, Settings(config.pipeline.memory_limit, threads=1))
-    lake = Lake(config.lake_folder, tables, decoder)
-    return LakeWriter(lake, open_raw(config, sources, tables), config.lake.every, told)
+    lake = Lake(folder, tables, Decoder(tables, Settings(config.pipeline.memory_limit, threads=1)))
+    log, state = warehouse.fact(FACT) or OWN, state_of(warehouse)
+    if (before := noted(folder)) is None:
+        origin = Origin(log, state, whole=not lake.positions() and not warehouse.positions())
+    else:
+        origin = replace(before[0], state=state)
+        if origin.log != log or (log == OWN and before[0].state != state):
+            raise LakeError(
+                f"it was filled from {origin.log}" + (" of another state" if origin.log == log else f", this is {log}"),
+                where=str(folder),
+                mend="Name another folder as `lake.folder` in ringup.yml, or move this one away.",
+            )
+    return LakeWriter(lake, open_raw(config, sources, tables), origin, config.lake.every, told)
 
 
 def standing_of(lake: LakeWriter | None) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from ringup.questions import Questions
 from transforms.changes import Candidate
 from transforms.compact import compact, compact_if_long
 from transforms.dbt.manifest import fingerprint
+from transforms.lake_cut import Cut
 from transforms.project import load_project
 from transforms.prove import ProofReport
 from transforms.warehouse import Settings
@@ -69,7 +70,7 @@ class Pipeline:
         self.engine = Engine(folder / "live.duckdb", self.project, settings)
         engine = self.engine
         self.log = open_log(config, sources, self.project.tables, engine.warehouse, engine.mirror.decoder.ahead)
-        self.lake = open_lake(config, sources, self.project.tables, self.log.hold)
+        self.lake = open_lake(config, sources, self.project.tables, engine.warehouse, self.log.hold)
         self.anew = Anew(self.engine, sources)
         self.questions = Questions(self.engine.warehouse.reader(), self.project)
         self._swept: dict[str, datetime] = {}
@@ -96,6 +97,7 @@ class Pipeline:
                 batch = self.log.read(self.config.pipeline.max_batch, IDLE_WAIT)
                 if not self.engine.ready and self.log.bootstrapped and (batch is None or not batch.snapshot):
                     self.engine.start(datetime.now(UTC))
+                    self._tell_lake()
                 if batch is not None:
                     self._take(batch)
                 else:
@@ -145,8 +147,17 @@ class Pipeline:
             decided = self._decide(candidates, snapshot=batch.snapshot)
         self.dispatcher.submit(decided)
         self.log.acknowledge(batch.positions)
+        self._tell_lake(batch)
         changes = batch.records.num_rows - batch.records.column("value").null_count  # a tombstone repeats a delete
         self.metrics.batch(changes=changes, quarantined=quarantined, torn=batch.torn, messages=len(decided))
+
+    def _tell_lake(self, batch: Batch | None = None) -> None:
+        """How far the state is, once it is whole: from there it can go on when it is built again from the lake."""
+        if self.lake is not None and self.engine.ready:
+            warehouse = self.engine.warehouse
+            positions = batch.positions if batch is not None else warehouse.positions()
+            topics = batch.topics if batch is not None else warehouse.topics()
+            self.lake.committed(Cut(positions, topics))
 
     def _sweep(self) -> None:
         """Move the clock when the interval of a model that reads it has passed."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
 from threading import Event, Thread
@@ -19,13 +20,18 @@ from connectors.log import Positions
 from connectors.raw import RawLog
 from ringup.errors import LakeError, RingupError
 from transforms.lake import Lake
+from transforms.lake_cut import Cut, Origin, note, noted
 
 log = logging.getLogger(__name__)
 
 _MANY = 100_000
 """Records that are kept at most before they are written."""
 _AT_ONCE = 20_000
+_CUTS = 10_000
+"""Commits that may wait for the lake to have them; when it is further behind, the oldest are passed over."""
 _LOOK = 0.2
+_REST = 3.0
+"""Seconds that the end of a run waits for what the state has and the lake has not."""
 _AGAIN = 2.0
 """Seconds after which a file that could not be written is tried again."""
 
@@ -33,15 +39,18 @@ _AGAIN = 2.0
 class LakeWriter:
     """The lake's own reader of a log. `told` hears how far the lake is, so that the log keeps what is beyond."""
 
-    def __init__(self, lake: Lake, raw: RawLog, every: timedelta, told: Callable[[Positions], None]) -> None:
+    def __init__(
+        self, lake: Lake, raw: RawLog, origin: Origin, every: timedelta, told: Callable[[Positions], None]
+    ) -> None:
         """Files are written every so often, or sooner when there is much. Nothing is opened yet."""
-        self._lake, self._raw, self._told = lake, raw, told
+        self._lake, self._raw, self._origin, self._told = lake, raw, origin, told
         self._every = every.total_seconds()
         self._thread = Thread(target=self._run, name="lake", daemon=True)
         self._stop, self._seldom = Event(), Seldom(log)
         self._kept: list[pa.Table] = []
         self._upto: dict[tuple[str, int], int] = {}
         self._since: float | None = None
+        self._committed = deque[Cut](maxlen=_CUTS)
         self._failed: Exception | None = None
         self._unwritten: LakeError | None = None
 
@@ -58,10 +67,17 @@ class LakeWriter:
     def start(self) -> None:
         """Begin. Raises LogError where the lake and the log do not belong together, LakeError where it is damaged."""
         self._lake.open_for_writing()
+        if noted(self._lake.folder) is None:
+            note(self._lake.folder, self._origin, Cut({}, {}))
         positions = self._lake.positions()
-        self._raw.seek(positions)
         self._told(positions)
+        begins = self._raw.seek(positions)
+        self._upto = {**positions, **{place: offset - 1 for place, offset in begins.items()}}
         self._thread.start()
+
+    def committed(self, cut: Cut) -> None:
+        """Hear how far the live state is: once the lake has all of that, it can be built again from there."""
+        self._committed.append(cut)
 
     def check(self) -> None:
         """Raise what ended it, if anything did."""
@@ -80,7 +96,7 @@ class LakeWriter:
         try:
             while not self._stop.is_set():
                 self._turn()
-            self._write()
+            self._finish()
         except Exception as error:
             if not isinstance(error, RingupError):
                 log.exception("the lake")
@@ -92,30 +108,56 @@ class LakeWriter:
             self._stop.wait(_AGAIN)
             self._write()
             return
-        came = self._raw.read(_AT_ONCE, _LOOK)
-        if came is not None:
-            records, reached = came
-            self._upto.update(reached)
-            if records.num_rows:
-                self._kept.append(records)
-                self._since = self._since or time.monotonic()
+        came = self._read()
         if self.kept >= _MANY or (self._since is not None and time.monotonic() - self._since >= self._every):
             self._write()
-        elif came is None:
+        elif not came and not self._kept:
+            self._write()
             self._compact()
+
+    def _read(self) -> bool:
+        """Take in what comes, and whether anything did."""
+        came = self._raw.read(_AT_ONCE, _LOOK)
+        if came is None:
+            return False
+        records, reached = came
+        self._upto.update(reached)
+        if records.num_rows:
+            self._kept.append(records)
+            self._since = self._since or time.monotonic()
+        return True
+
+    def _finish(self) -> None:
+        """Read on to where the live state ended, so that one that is built again is the same; but not for long."""
+        until = time.monotonic() + _REST
+        while self._unwritten is None and self._behind() and time.monotonic() < until:
+            self._read()
+        self._write()
+
+    def _behind(self) -> bool:
+        return bool(self._committed) and not self._committed[-1].within(self._upto)
 
     def _write(self) -> None:
         """Append what came to the lake. What cannot be written is kept for the next time."""
-        if not self._kept:
-            return
         try:
-            self._lake.append(_beyond(pa.concat_tables(self._kept), self._lake.positions()), self._upto)
+            if self._kept:
+                self._lake.append(_beyond(pa.concat_tables(self._kept), self._lake.positions()), self._upto)
+            self._note()
         except LakeError as error:
             self._unwritten = error
             self._seldom.warn("unwritten", "%s. %s", error, error.mend)
             return
+        if self._kept:
+            self._told(self._lake.positions())
         self._kept, self._since, self._unwritten = [], None, None
-        self._told(self._lake.positions())
+
+    def _note(self) -> None:
+        """Note the newest state all of which is in the lake."""
+        found = None
+        while self._committed and self._committed[0].within(self._upto):
+            found = self._committed.popleft()
+        if found is not None:
+            note(self._lake.folder, self._origin, found)
 
     def _compact(self) -> None:
         """In a quiet moment: make one file of several small ones."""

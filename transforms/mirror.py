@@ -106,7 +106,7 @@ class Mirror:
         doubted = self.warehouse.fact(f"doubted {table.relation}") is not None
         self._stored[table.relation] = _Stored(NEVER if doubted else int(row[0]), int(row[1]), int(row[2]))
 
-    def _doubt(self, table: Table) -> None:
+    def doubt(self, table: Table) -> None:
         """Rows may have gone from the source without a word: from now on look before a row is taken for new."""
         self._stored[table.relation].high = NEVER
         self.warehouse.remember(f"doubted {table.relation}", "yes")
@@ -130,7 +130,7 @@ class Mirror:
             if table.topic not in topics and not self.tagging.may_retag(table):
                 continue
             if self.complete and batch.snapshot and table.topic in topics:
-                self._doubt(table)
+                self.doubt(table)
             arrived, bad = self._arrived(table, batch, records) if table.topic in topics else (None, 0)
             quarantined += bad
             if applied := self._apply_table(table, arrived):
@@ -147,7 +147,7 @@ class Mirror:
         bad = rows.num_rows - rows.column("_bad").null_count
         if bad:
             if pc.any(pc.starts_with(rows.column("_bad"), TRUNCATED)).as_py():
-                self._doubt(table)
+                self.doubt(table)
             self._quarantine(table, rows.filter(pc.is_valid(rows.column("_bad"))))
             rows = rows.filter(pc.is_null(rows.column("_bad")))
         stage.rows = stage.fitted(with_fresh(rows, self._stored[table.relation].high))

@@ -110,6 +110,23 @@ def test_the_lake_has_all_that_came(running: Shop) -> None:
     assert "shop.public.orders" in running.ringup("lake", "status").stdout
 
 
+def test_a_state_that_is_built_from_the_lake_goes_on(stopped: Shop) -> None:
+    """It says the same as before, and goes on where it was: nothing is told twice, and nothing is missing."""
+    before, placed = stopped.answer("profile", "1"), len(stopped.placed)
+    built = stopped.answer("rebuild")
+    assert built["records"] >= placed
+    assert built["messages"] == stopped.answer("status")["outbox"]["messages"]
+    assert stopped.answer("profile", "1") == before
+    assert stopped.answer("prove")["differ"] == 0
+    assert (stopped.state / "live.duckdb.before").exists()
+    stopped.order(customer=2)
+    stopped.start()
+    stopped.order(customer=1)
+    stopped.wait_until_all_is_told()
+    refused = stopped.ringup("rebuild")
+    assert (refused.returncode, "has this project already" in refused.stderr) == (3, True)
+
+
 def test_a_change_that_cannot_be_read(running: Shop) -> None:
     """It is kept aside and counted; the next one has its message."""
     running.execute("insert into orders values (-1, 1, 'NaN')")

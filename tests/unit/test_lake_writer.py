@@ -17,10 +17,12 @@ from connectors.log import Positions
 from ringup.errors import LakeError, LogError
 from tests.waiting import wait_for
 from transforms.lake import Lake
+from transforms.lake_cut import Cut, Origin, noted
 from transforms.lake_rows import read
 from transforms.lake_writer import LakeWriter
 
 TOPIC = "pos.pos.bills"
+ORIGIN = Origin("a log", "a state", whole=True)
 
 
 def fill(folder: Path, first: int, count: int) -> None:
@@ -43,7 +45,7 @@ def filling(folder: Path, every: float = 0.05) -> Iterator[tuple[LakeWriter, lis
     """Whoever fills the lake, and how far it has said that it is."""
     told: list[Positions] = []
     raw = EmbeddedRaw(folder / "log.db")
-    writer = LakeWriter(Lake(folder / "lake"), raw, timedelta(seconds=every), told.append)
+    writer = LakeWriter(Lake(folder / "lake"), raw, ORIGIN, timedelta(seconds=every), told.append)
     try:
         writer.start()
         yield writer, told
@@ -74,13 +76,12 @@ def test_what_was_read_is_written_at_the_end(tmp_path: Path) -> None:
 def test_what_cannot_be_written_waits_until_it_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The trouble is told, with its mend, and nothing is lost or there twice."""
     monkeypatch.setattr("transforms.lake_writer._AGAIN", 0.05)
-    fill(tmp_path, 0, 3)
+    fill(tmp_path, 0, 0)
     (tmp_path / "lake").write_text("in the way")
     with pytest.raises(LakeError, match="a file is where the lake has a folder"), filling(tmp_path):
         pass
     (tmp_path / "lake").unlink()
     full = Event()
-    full.set()
     replace = Path.replace
 
     def refuse(self: Path, target: Path) -> Path:
@@ -90,6 +91,8 @@ def test_what_cannot_be_written_waits_until_it_can_be(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(Path, "replace", refuse)
     with filling(tmp_path) as (writer, _):
+        full.set()
+        fill(tmp_path, 0, 3)
         wait_for(lambda: writer.trouble is not None)
         assert "the disk is full" in str(writer.trouble)
         fill(tmp_path, 3, 3)
@@ -109,3 +112,15 @@ def test_a_lake_that_is_ahead_of_its_log_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LogError, match="lake") as refused, filling(tmp_path):
         pass
     assert "move the folder of the lake away" in refused.value.mend
+
+
+def test_a_commit_is_noted_once_the_lake_has_all_of_it(tmp_path: Path) -> None:
+    """From there on a state that is built again can go on; whole transactions end there in every topic at once."""
+    fill(tmp_path, 0, 5)
+    with filling(tmp_path) as (writer, _):
+        assert noted(tmp_path / "lake") == (ORIGIN, Cut({}, {}))
+        for upto in (2, 4, 6):
+            writer.committed(Cut({(TOPIC, 0): upto}, {TOPIC: "id"}))
+        wait_for(lambda: noted(tmp_path / "lake") == (ORIGIN, Cut({(TOPIC, 0): 4}, {TOPIC: "id"})))
+        fill(tmp_path, 5, 2)
+        wait_for(lambda: noted(tmp_path / "lake") == (ORIGIN, Cut({(TOPIC, 0): 6}, {TOPIC: "id"})))
