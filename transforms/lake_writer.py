@@ -30,6 +30,8 @@ _AT_ONCE = 20_000
 _CUTS = 10_000
 """Commits that may wait for the lake to have them; when it is further behind, the oldest are passed over."""
 _LOOK = 0.2
+_PAUSE = 1.0
+"""Seconds that are let pass where little comes: each look takes a little of the pipeline's time."""
 _REST = 3.0
 """Seconds that the end of a run waits for what the state has and the lake has not."""
 _AGAIN = 2.0
@@ -109,6 +111,8 @@ class LakeWriter:
             self._write()
             return
         came = self._read()
+        if came and self.kept < _AT_ONCE:
+            self._stop.wait(min(self._every, _PAUSE))
         if self.kept >= _MANY or (self._since is not None and time.monotonic() - self._since >= self._every):
             self._write()
         elif not came and not self._kept:
