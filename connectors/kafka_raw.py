@@ -13,7 +13,7 @@ from connectors.kafka_arrivals import Arrivals, Came
 from connectors.kafka_client import KafkaClient
 from connectors.log import Keeper, Partition, Positions
 from connectors.raw import LAKE
-from connectors.topics import own_topics
+from connectors.topics import TRANSACTION, own_topics
 
 if TYPE_CHECKING:
     from connectors.registry import Registry
@@ -27,8 +27,9 @@ _TURN = 1.0
 class KafkaRaw:
     """Reads all of some topics: a `connectors.raw.RawLog`. It neither joins the consumer group nor commits anything.
 
-    `topics` are those of the tables; what their `sources` (topic prefixes) say of their transactions and snapshots is
-    read, too. Keys and values become text as for the pipeline; Avro needs a `registry`, which is this reader's own.
+    `topics` are those of the tables; what their `sources` (topic prefixes) say of their transactions is read, too, but
+    not what they notify: such a topic may be made anew at any time, and is of no use later. Keys and values become text
+    as for the pipeline; Avro needs a `registry`, which is this reader's own.
     """
 
     def __init__(
@@ -39,7 +40,8 @@ class KafkaRaw:
         registry: Registry | None = None,
         keeper: Keeper = LAKE,
     ) -> None:
-        self._wanted = {topic for source in sources for topic in own_topics(source)}.union(topics)
+        own = (own_topics(source).items() for source in sources)
+        self._wanted = {topic for kinds in own for topic, kind in kinds if kind == TRANSACTION}.union(topics)
         self._client = KafkaClient(settings, self._wanted, quiet=True, keeper=keeper)
         self._arrivals = Arrivals(self._client)
         self._registry, self._formats = registry, Formats(registry)

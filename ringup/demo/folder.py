@@ -21,8 +21,10 @@ def owned_folder(folder: Path, fresh: bool = False, patience: float = 30.0) -> I
     """Have the folder until the end, made if it is not there; with `fresh`, everything in it is removed.
 
     Waits `patience` seconds for a `ringup run` that a killed demo left, and that is about to end. Raises OwnedError
-    while another demo has the folder, and ConfigError when it has files in it that are no demo's.
+    while another demo has the folder, and ConfigError when it has files in it that are no demo's, or is none.
     """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file", mend="choose an empty or a new folder", where="--project")
     if folder.exists() and not (folder / _OWNED).exists() and any(folder.iterdir()):
         raise ConfigError(
             f"{folder} has files in it that are not the demo's",

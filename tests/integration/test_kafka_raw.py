@@ -17,7 +17,7 @@ from connectors.log import RECORDS, Partition, Positions
 from connectors.raw import RawLog
 from connectors.registry import Registry
 from ringup.errors import LogError
-from tests.kafka_topics import BILLS, LINES, MARKS, NOTICES, Topics, batch_of, change, rows_of
+from tests.kafka_topics import BILLS, LINES, MARKS, Topics, batch_of, change, rows_of
 from tests.waiting import wait_for
 
 Text = str | None
@@ -72,24 +72,22 @@ class Found:
 
 
 def test_everything_comes_as_it_is(topics: Topics) -> None:
-    """Changes, tombstones, marks and notifications, unfinished transactions, too; and the group hears nothing of it."""
+    """Changes, tombstones and marks, unfinished transactions, too; and the group hears nothing of it."""
     settings = topics.settings | {"group.id": "ringup-raw"}
     topics.row(BILLS, 1, 0, "5:1")
     topics.put(BILLS, None, 0, '{"id":1}')
     topics.row(BILLS, 2, 1, "5:2")
     topics.end("5:9", bills=2)
-    topics.put(NOTICES, "no json at all")
     topics.row(LINES, 3, 1, "6:1")
     with closing(KafkaRaw(settings, ["pos"], [BILLS, LINES])) as reader:
         begins = reader.seek({})
-        assert begins == dict.fromkeys([(BILLS, 0), (BILLS, 1), (LINES, 0), (LINES, 1), (MARKS, 0), (NOTICES, 0)], 0)
+        assert begins == dict.fromkeys([(BILLS, 0), (BILLS, 1), (LINES, 0), (LINES, 1), (MARKS, 0)], 0)
         found = Found(reader)
-        found.until(7)
+        found.until(6)
         assert found.rows[BILLS, 0] == [(0, change(1, "5:1")), (1, None)]
         assert found.rows[BILLS, 1] == [(0, change(2, "5:2"))]
         assert [value and value[:17] for _, value in found.rows[MARKS, 0]] == ['{"status":"BEGIN"', '{"status":"END","']
-        assert found.rows[NOTICES, 0] == [(0, "no json at all")]
-        assert found.positions == {(BILLS, 0): 1, (BILLS, 1): 0, (LINES, 1): 0, (MARKS, 0): 1, (NOTICES, 0): 0}
+        assert found.positions == {(BILLS, 0): 1, (BILLS, 1): 0, (LINES, 1): 0, (MARKS, 0): 1}
         assert reader.read(10, 0.1) is None
         group = topics.admin.describe_consumer_groups(["ringup-raw"])["ringup-raw"].result(10)
         assert (group.state, group.members) == (ConsumerGroupState.DEAD, []), "nobody was ever in it"

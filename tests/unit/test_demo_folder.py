@@ -55,3 +55,11 @@ def test_a_run_that_is_still_ending_is_waited_for(tmp_path: Path) -> None:
         pass
     with owned_folder(tmp_path / "demo"):
         pass
+
+
+def test_a_file_in_its_place_is_an_error(tmp_path: Path) -> None:
+    """It names the file and says what to do."""
+    (tmp_path / "demo").write_text("mine")
+    with pytest.raises(ConfigError, match="demo is a file"), owned_folder(tmp_path / "demo"):
+        pass
+    assert (tmp_path / "demo").read_text() == "mine"

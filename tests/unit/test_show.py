@@ -16,6 +16,7 @@ STATUS: dict[str, Any] = {
     },
     "lag": 12345,
     "log": {"state": "trouble", "cause": "no Kafka broker answers", "mend": None},
+    "lake": {"state": "trouble", "cause": "the disk is full", "mend": "Free some space"},
     "messages": 3,
     "outdated": [],
     "channels": {"crm": {"state": "trouble", "cause": "takes no messages; they wait: HTTP 503", "mend": None}},
@@ -60,6 +61,7 @@ def test_status_is_a_line_for_each_figure(capsys: pytest.CaptureFixture[str]) ->
     assert lines[crm + 1 : crm + 3] == [["it", "does", "not", "answer"], ["start", "the", "database"]]
     assert ["lag", "12,345"] in lines
     assert ["takes", "no", "messages;", "they", "wait:", "HTTP", "503"] in lines
+    assert lines[lines.index(["lake", "trouble"]) + 1] == ["the", "disk", "is", "full"]
     bills = lines.index(["pos.pos.bills", "2:", "column", "total", "cannot", "be", "DECIMAL(12,2):", "NaN"])
     assert [" ".join(line) for line in lines[bills + 1 : bills + 5]] == [
         'the newest at 2026-03-01T12:00:00 UTC, key {"bill_id":5}',
