@@ -40,8 +40,8 @@ def verify(project: Project = Path(), as_json: Json = False) -> None:
     """
     from ringup import lakes
 
-    faults = lakes.verify(_config(project), as_json=as_json)
-    lakes.show_faults(faults, as_json=as_json)
+    files, faults = lakes.verify(_config(project), as_json=as_json)
+    lakes.show_faults(files, faults, as_json=as_json)
     if faults:
         raise typer.Exit(DIFFERS)
 

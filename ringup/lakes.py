@@ -35,6 +35,7 @@ from transforms.warehouse import Settings, Warehouse
 GRACE = timedelta(hours=1)
 """How long files that were replaced stay, for whoever reads them."""
 
+_EMPTY = "The lake is empty: a run fills it."
 _FIGURES = ("merged", "bytes_before", "bytes_after", "removed", "bytes_removed")
 
 
@@ -115,11 +116,12 @@ def status(config: Config) -> list[Shelf]:
     ]
 
 
-def verify(config: Config, *, as_json: bool) -> list[Fault]:
-    """What is wrong with it, with a bar that says how far it is."""
+def verify(config: Config, *, as_json: bool) -> tuple[int, list[Fault]]:
+    """How many files were read, and what is wrong; with a bar that says how far it is."""
     with closing(Lake(folder_of(config))) as lake, Bar(console=Console(stderr=True), disable=as_json) as bar:
-        task = bar.add_task("Reading the lake", total=len(lake.files()))
-        return lake.verify(lambda file: bar.advance(task))
+        count = len(lake.files())
+        task = bar.add_task("Reading the lake", total=count)
+        return count, lake.verify(lambda file: bar.advance(task))
 
 
 def compact(config: Config, *, at_once: bool) -> list[Compacted]:
@@ -151,18 +153,20 @@ def show_status(shelves: Sequence[Shelf], *, as_json: bool) -> None:
         numbers = (f"{number:,}" for number in (shelf.partition, shelf.files))
         offsets = (f"{number:,}" for number in (shelf.first, shelf.last))
         table.add_row(shelf.topic, days, *numbers, f"{shelf.bytes / 1e6:,.1f}", *offsets)
-    console.print(table if shelves else "The lake is empty: a run fills it.")
+    console.print(table if shelves else _EMPTY)
 
 
-def show_faults(faults: Sequence[Fault], *, as_json: bool) -> None:
-    """A line for each, or that there is none."""
+def show_faults(files: int, faults: Sequence[Fault], *, as_json: bool) -> None:
+    """A line for each, or that there is none in so many files."""
     if as_json:
         _print_json([asdict(fault) for fault in faults])
         return
     for fault in faults:
         console.print(Text(str(fault), style="red"), soft_wrap=True)
-    if not faults:
-        console.print(Text("All of it is there, once.", style="green"))
+    if not faults and files:
+        console.print(Text(f"{files:,} files were read: all of it is there, once.", style="green"))
+    elif not faults:
+        console.print(_EMPTY)
 
 
 def show_compacted(done: Sequence[Compacted], *, as_json: bool) -> None:

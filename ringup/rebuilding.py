@@ -147,8 +147,11 @@ def fill(engine: Engine, lake: Lake, positions: Positions, tell: Callable[[int, 
 
 
 def _batches(file: LakeFile, upto: int) -> Iterator[Batch]:
-    """The changes of a file up to an offset; what a snapshot read is apart from what happened, as it is in a run."""
-    for rows in read(file):
+    """The changes of a file up to an offset; what a snapshot read is apart from what happened, as it is in a run.
+
+    Raises LakeError for a file that is damaged.
+    """
+    for rows in _rows(file):
         raw = rows.select(RAW.names)
         if file.last > upto:
             raw = raw.filter(pc.less_equal(raw.column("_offset"), upto))
@@ -157,6 +160,17 @@ def _batches(file: LakeFile, upto: int) -> Iterator[Batch]:
         cuts = [0, *(np.flatnonzero(np.diff(of_snapshot)) + 1).tolist(), records.num_rows]
         for first, last in pairwise(cuts if records.num_rows else []):
             yield Batch(records.slice(first, last - first), {}, snapshot=bool(of_snapshot[first]))
+
+
+def _rows(file: LakeFile) -> Iterator[pa.Table]:
+    try:
+        yield from read(file)
+    except (OSError, pa.ArrowException) as error:
+        raise LakeError(
+            f"the file is damaged: {error}",
+            where=str(file.path),
+            mend="Restore it, or delete it: where the log still has what was in it, the next run writes it again.",
+        ) from error
 
 
 def _note(warehouse: Warehouse, origin: Origin, cut: Cut) -> None:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.log import RECORDS
 from ringup.engine import Engine
+from ringup.errors import LakeError
 from ringup.rebuilding import fill
 from tests.shop import COMMITTED, SHOP, batch, change
 from tests.till import BY_NAME, Till, operations, perform
@@ -86,3 +88,17 @@ def test_what_is_built_from_the_lake_is_what_was_there(data: st.DataObject) -> N
             built.start(COMMITTED)
             assert rows_of(built) == rows_of(kept)
             assert prove(built.warehouse.reader(), SHOP).differ == 0
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    """With what to do; nothing is built from the rest."""
+    came = batch([("pos.pos.rates", change("c", None, {"rate_id": 1, "factor": 2}, 100))])
+    with (
+        closing(Lake(tmp_path / "lake", SHOP.tables)) as lake,
+        closing(Engine(tmp_path / "built.duckdb", SHOP)) as built,
+    ):
+        [file] = lake.append(came.records, came.positions)
+        file.path.write_bytes(file.path.read_bytes()[:-20])
+        with pytest.raises(LakeError, match="the file is damaged") as damaged:
+            fill(built, lake, lake.positions(), lambda done, whole: None)
+    assert damaged.value.where == str(file.path)
