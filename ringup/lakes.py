@@ -23,14 +23,13 @@ from ringup.config import Config
 from ringup.errors import ConfigError, LakeError
 from ringup.service import Ownership
 from ringup.show import console
-from transforms.decoding import Decoder
 from transforms.lake import Lake
 from transforms.lake_cut import Origin, noted
 from transforms.lake_merge import Compacted
 from transforms.lake_verify import Fault
 from transforms.lake_writer import LakeWriter
 from transforms.project import Table as SourceTable
-from transforms.warehouse import Settings, Warehouse
+from transforms.warehouse import Warehouse
 
 GRACE = timedelta(hours=1)
 """How long files that were replaced stay, for whoever reads them."""
@@ -67,7 +66,7 @@ def open_lake(
     folder = config.lake_folder
     if config.lake is None or folder is None:
         return None
-    lake = Lake(folder, tables, Decoder(tables, Settings(config.pipeline.memory_limit, threads=1)))
+    lake = Lake(folder, tables)
     log, state = warehouse.fact(FACT) or OWN, state_of(warehouse)
     if (before := noted(folder)) is None:
         origin = Origin(log, state, whole=not lake.positions() and not warehouse.positions())

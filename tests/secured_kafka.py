@@ -87,7 +87,7 @@ class SecuredKafka:
         assert command == "kafka-acls"
         java_command = java("broker", "org.apache.kafka.tools.AclCommand", *words)
         environ = {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"}  # it is over before more were worth it
-        ran = subprocess.run(java_command, capture_output=True, text=True, timeout=60, env=environ, check=False)
+        ran = subprocess.run(java_command, capture_output=True, text=True, timeout=180, env=environ, check=False)
         assert ran.returncode == 0, ran.stdout + ran.stderr
         return ran.stdout
 
