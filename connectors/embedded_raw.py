@@ -11,7 +11,7 @@ import pyarrow as pa
 from connectors.chunk import Ints, records
 from connectors.embedded_places import Places
 from connectors.embedded_writer import connect
-from connectors.log import Keeper, Partition, Positions
+from connectors.log import Partition, Positions
 from connectors.raw import LAKE
 
 _POLL = 0.05
@@ -21,9 +21,9 @@ _POLL = 0.05
 class EmbeddedRaw:
     """Reads all of the log: a `connectors.raw.RawLog`. Its connection is its own, and writes nothing."""
 
-    def __init__(self, path: Path, keeper: Keeper = LAKE) -> None:
+    def __init__(self, path: Path) -> None:
         self._con = connect(path)
-        self._places = Places(self._con, path, keeper)
+        self._places = Places(self._con, path, LAKE)
         self._topics: list[str] = []
         self._taken: dict[Partition, int] = {}
         self._cursor = 0

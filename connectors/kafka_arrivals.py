@@ -10,8 +10,9 @@ from typing import TypeAlias
 from confluent_kafka import Message
 
 from connectors.kafka_client import KafkaClient
-from connectors.kafka_errors import Seldom, Unanswered
+from connectors.kafka_errors import Unanswered
 from connectors.log import Partition
+from connectors.seldom import Seldom
 
 log = logging.getLogger("ringup.kafka")
 

@@ -17,10 +17,11 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined]
 
-from connectors.kafka_errors import GONE, REFUSED, UNKNOWN, Seldom, Unanswered, nobody_answers
+from connectors.kafka_errors import GONE, REFUSED, UNKNOWN, Unanswered, nobody_answers
 from connectors.kafka_positions import WAREHOUSE, check_position, mend_remade
 from connectors.kafka_refusals import grant_topics, wrong_setting
 from connectors.log import Keeper, Partition, Positions
+from connectors.seldom import Seldom
 from ringup.errors import LogError
 
 log = logging.getLogger("ringup.kafka")

@@ -11,7 +11,7 @@ import pyarrow as pa
 from connectors.formats import Formats
 from connectors.kafka_arrivals import Arrivals, Came
 from connectors.kafka_client import KafkaClient
-from connectors.log import Keeper, Partition, Positions
+from connectors.log import Partition, Positions
 from connectors.raw import LAKE
 from connectors.topics import TRANSACTION, own_topics
 
@@ -38,11 +38,10 @@ class KafkaRaw:
         sources: Collection[str],
         topics: Collection[str],
         registry: Registry | None = None,
-        keeper: Keeper = LAKE,
     ) -> None:
         own = (own_topics(source).items() for source in sources)
         self._wanted = {topic for kinds in own for topic, kind in kinds if kind == TRANSACTION}.union(topics)
-        self._client = KafkaClient(settings, self._wanted, quiet=True, keeper=keeper)
+        self._client = KafkaClient(settings, self._wanted, quiet=True, keeper=LAKE)
         self._arrivals = Arrivals(self._client)
         self._registry, self._formats = registry, Formats(registry)
         self._begins: dict[Partition, int] = {}

@@ -15,6 +15,9 @@ Partition: TypeAlias = tuple[str, int]
 Positions: TypeAlias = Mapping[Partition, int]
 """For each partition, the offset of the last record that was taken in."""
 
+Nested: TypeAlias = Mapping[str, Mapping[str, int]]
+"""Positions as they are kept in JSON: `{"topic": {"partition": offset}}`."""
+
 RECORDS = pa.schema(
     [
         ("topic", pa.string()),
@@ -100,3 +103,20 @@ class Log(Protocol):
 
     def close(self) -> None:
         """Release the log; it can be opened again."""
+
+
+def nested(positions: Positions) -> Nested:
+    """Positions as JSON can have them."""
+    found: dict[str, dict[str, int]] = {}
+    for (topic, partition), offset in sorted(positions.items()):
+        found.setdefault(topic, {})[str(partition)] = offset
+    return found
+
+
+def flat(kept: Nested) -> dict[Partition, int]:
+    """What `nested` was made of."""
+    return {
+        (topic, int(partition)): int(offset)
+        for topic, partitions in kept.items()
+        for partition, offset in partitions.items()
+    }

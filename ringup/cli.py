@@ -22,21 +22,16 @@ from ringup.connectors_cli import app as connectors_app
 from ringup.errors import RingupError
 from ringup.lake_cli import app as lake_app
 from ringup.lake_cli import rebuild
-from ringup.options import DIFFERS, Json, Project
+from ringup.options import DIFFERS, Json, Project, group
 
 MISTAKE = 3
 """Exit status: something that a person can mend; 2 is a wrong command line."""
 FAULT = 4
 """Exit status: ringup itself is at fault."""
 
-app = typer.Typer(
-    name="ringup",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="From the till to the customer in under a second.",
+app = group(
+    "ringup",
+    "From the till to the customer in under a second.",
     epilog="See it work: `ringup demo`. Start a project of your own: `ringup init my-shop`.",
 )
 

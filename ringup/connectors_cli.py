@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ringup.options import DIFFERS, Json, Project
+from ringup.options import DIFFERS, Json, Project, group
 
 if TYPE_CHECKING:
     from connectors.connect import Connect
 
-app = typer.Typer(
-    name="connectors",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Keep the connectors in Kafka Connect as connectors/sources/ describes them.",
+app = group(
+    "connectors",
+    "Keep the connectors in Kafka Connect as connectors/sources/ describes them.",
     epilog="See what would change: `ringup connectors plan`. Do it: `ringup connectors apply`.",
 )
 

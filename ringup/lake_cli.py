@@ -9,14 +9,11 @@ from typing import Annotated
 import typer
 
 from ringup.config import Config, load_config
-from ringup.options import DIFFERS, Json, Project
+from ringup.options import DIFFERS, Json, Project, group
 
-app = typer.Typer(
-    name="lake",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Look after the lake: all changes that ever came, in Parquet.",
+app = group(
+    "lake",
+    "Look after the lake: all changes that ever came, in Parquet.",
     epilog="What is in it: `ringup lake status`. Whether all of it is: `ringup lake verify`.",
 )
 

@@ -25,14 +25,11 @@ from ringup.service import Ownership
 from ringup.show import console
 from transforms.lake import Lake
 from transforms.lake_cut import Origin, noted
-from transforms.lake_merge import Compacted
+from transforms.lake_merge import GRACE, Compacted
 from transforms.lake_verify import Fault
 from transforms.lake_writer import LakeWriter
 from transforms.project import Table as SourceTable
 from transforms.warehouse import Warehouse
-
-GRACE = timedelta(hours=1)
-"""How long files that were replaced stay, for whoever reads them."""
 
 _EMPTY = "The lake is empty: a run fills it."
 _FIGURES = ("merged", "bytes_before", "bytes_after", "removed", "bytes_removed")

@@ -19,7 +19,7 @@ from activations.outbox import pending
 from activations.plan import plan
 from activations.templates import check_messages
 from connectors.board import SourceState
-from connectors.log import Batch
+from connectors.log import Batch, Positions
 from connectors.sources import load_sources
 from ringup.anew import Anew
 from ringup.captured import check_captured, declared_columns
@@ -97,7 +97,7 @@ class Pipeline:
                 batch = self.log.read(self.config.pipeline.max_batch, IDLE_WAIT)
                 if not self.engine.ready and self.log.bootstrapped and (batch is None or not batch.snapshot):
                     self.engine.start(datetime.now(UTC))
-                    self._tell_lake()
+                    self._tell_lake(self.engine.warehouse.positions(), self.engine.warehouse.topics())
                 if batch is not None:
                     self._take(batch)
                 else:
@@ -147,16 +147,13 @@ class Pipeline:
             decided = self._decide(candidates, snapshot=batch.snapshot)
         self.dispatcher.submit(decided)
         self.log.acknowledge(batch.positions)
-        self._tell_lake(batch)
+        self._tell_lake(batch.positions, batch.topics)
         changes = batch.records.num_rows - batch.records.column("value").null_count  # a tombstone repeats a delete
         self.metrics.batch(changes=changes, quarantined=quarantined, torn=batch.torn, messages=len(decided))
 
-    def _tell_lake(self, batch: Batch | None = None) -> None:
+    def _tell_lake(self, positions: Positions, topics: Mapping[str, str]) -> None:
         """How far the state is, once it is whole: from there it can go on when it is built again from the lake."""
         if self.lake is not None and self.engine.ready:
-            warehouse = self.engine.warehouse
-            positions = batch.positions if batch is not None else warehouse.positions()
-            topics = batch.topics if batch is not None else warehouse.topics()
             self.lake.committed(Cut(positions, topics))
 
     def _sweep(self) -> None:

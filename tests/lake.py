@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,12 @@ import pyarrow.parquet as pq
 from connectors.log import RECORDS, Partition
 from transforms.lake import Lake
 from transforms.lake_files import LakeFile
+
+CARDS: Partition = ("crm.crm.cards", 0)
+"""A partition of an undeclared table."""
+
+AT_ONCE = timedelta(0)
+"""Replaced files go at once."""
 
 DAY = 86_400_000
 NOON = 1_772_366_400_000

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from connectors.log import Partition, Positions
 from transforms.decoding import Decoder
 from transforms.lake_files import LakeFile, leftovers, listed, live, put, told
-from transforms.lake_merge import Compacted, Merger
+from transforms.lake_merge import GRACE, Compacted, Merger
 from transforms.lake_rows import ROW_GROUP, Days, Flags, columns, cuts, dates, writer
 from transforms.lake_verify import Fault, faults
 from transforms.project import Table
@@ -65,7 +65,7 @@ class Lake:
         """Read all of it and say what is wrong; `progress` is told each file before it is read."""
         return list(faults(self.folder, self._decode, progress))
 
-    def compact(self, grace: timedelta = timedelta(hours=1), now: datetime | None = None) -> Compacted:
+    def compact(self, grace: timedelta = GRACE, now: datetime | None = None) -> Compacted:
         """Merge small files, once, and remove what was replaced `grace` ago; says whether there may be more to do."""
         return self._merger.compact(grace, now or datetime.now(UTC))
 
@@ -120,7 +120,7 @@ class Lake:
             for start, stop, day in cuts(days[begin:end], there[begin:end], files[0].date if files else None):
                 last = int(offsets[begin + stop - 1]) if begin + stop < end else reach
                 file = LakeFile.of(self.folder, partition, first, last, day)
-                put(file, _writing(rows.slice(begin + start, stop - start)))
+                put(file.path, _writing(rows.slice(begin + start, stop - start)))
                 files[:1] = [file]
                 self._merger.came(file)
                 first = last + 1

@@ -5,16 +5,15 @@ Whole transactions end there in every topic at once, which the ends of the lake'
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import orjson
 
-from connectors.log import Positions
+from connectors.log import Positions, flat, nested
 from ringup.errors import LakeError
-from transforms.lake_files import TEMPORARY, sync, told
+from transforms.lake_files import put, told
 
 _NAME = "committed.json"
 
@@ -42,20 +41,8 @@ class Cut:
 
 def note(folder: Path, origin: Origin, cut: Cut) -> None:
     """Keep both in the lake. Raises LakeError when that cannot be written."""
-    nested: dict[str, dict[str, int]] = {}
-    for (topic, partition), offset in sorted(cut.positions.items()):
-        nested.setdefault(topic, {})[str(partition)] = offset
-    said = {**asdict(origin), "topics": dict(cut.topics), "positions": nested}
-    path = folder / _NAME
-    temporary = path.with_name(_NAME + TEMPORARY)
-    with told(path):
-        folder.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as out:
-            out.write(orjson.dumps(said))
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.replace(path)
-        sync(folder)
+    said = {**asdict(origin), "topics": dict(cut.topics), "positions": nested(cut.positions)}
+    put(folder / _NAME, lambda out: out.write(orjson.dumps(said)))
 
 
 def noted(folder: Path) -> tuple[Origin, Cut] | None:
@@ -67,13 +54,8 @@ def noted(folder: Path) -> tuple[Origin, Cut] | None:
         if text is None:
             return None
         said = orjson.loads(text)
-        positions = {
-            (topic, int(partition)): int(offset)
-            for topic, partitions in said["positions"].items()
-            for partition, offset in partitions.items()
-        }
         origin = Origin(str(said["log"]), str(said["state"]), bool(said["whole"]))
-        return origin, Cut(positions, dict(said["topics"]))
+        return origin, Cut(flat(said["positions"]), dict(said["topics"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LakeError(
             f"it cannot be read: {error}",

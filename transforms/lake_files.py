@@ -139,22 +139,22 @@ def leftovers(folder: Path) -> list[Path]:
         return [path for day in days for path in _inside(day, "") if path.name.endswith(TEMPORARY)]
 
 
-def put(file: LakeFile, write: Callable[[BinaryIO], None]) -> None:
+def put(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file and put it in its place, all of it or nothing: it is on the disk before it has its name."""
-    temporary = file.path.with_name(file.path.name + TEMPORARY)
-    with told(file.path):
-        _make(file.path.parent)
+    temporary = path.with_name(path.name + TEMPORARY)
+    with told(path):
+        _make(path.parent)
         try:
             with temporary.open("wb") as out:
                 write(out)
                 out.flush()
                 os.fsync(out.fileno())
-            temporary.replace(file.path)
+            temporary.replace(path)
         except Exception:
             with suppress(OSError):
                 temporary.unlink()
             raise
-        sync(file.path.parent)
+        sync(path.parent)
 
 
 def _make(folder: Path) -> None:

@@ -29,6 +29,9 @@ AT_LEAST = 8
 LARGE = 1_000_000
 """A file of so many rows is not merged any more."""
 
+GRACE = timedelta(hours=1)
+"""How long files that were replaced stay, for whoever reads them."""
+
 PAUSE = timedelta(minutes=1)
 """How long nothing is merged after the disk refused it: a full one would be filled again and again."""
 

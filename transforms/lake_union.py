@@ -40,7 +40,7 @@ def merge(files: Sequence[LakeFile]) -> LakeFile:
                     held.clear()
             opened.write_table(pa.concat_tables([schema.empty_table(), *held]))
 
-    put(made, write)
+    put(made.path, write)
     return made
 
 

@@ -15,9 +15,9 @@ from threading import Event, Thread
 
 import pyarrow as pa
 
-from connectors.kafka_errors import Seldom
 from connectors.log import Positions
 from connectors.raw import RawLog
+from connectors.seldom import Seldom
 from ringup.errors import LakeError, RingupError
 from transforms.lake import Lake
 from transforms.lake_cut import Cut, Origin, note, noted
@@ -145,7 +145,9 @@ class LakeWriter:
         """Append what came to the lake. What cannot be written is kept for the next time."""
         try:
             if self._kept:
-                self._lake.append(_beyond(pa.concat_tables(self._kept), self._lake.positions()), self._upto)
+                records = pa.concat_tables(self._kept)
+                again = self._unwritten is not None
+                self._lake.append(_beyond(records, self._lake.positions()) if again else records, self._upto)
             self._note()
         except LakeError as error:
             self._unwritten = error

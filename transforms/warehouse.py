@@ -16,7 +16,7 @@ import duckdb
 import orjson
 import pyarrow as pa
 
-from connectors.log import Batch
+from connectors.log import Batch, flat, nested
 from ringup.errors import WarehouseError
 
 FORMAT = "1"
@@ -159,11 +159,7 @@ class Warehouse:
         row = self.row("select positions from live.ringup.commits order by batch desc limit 1")
         if row is None:
             return {}
-        return {
-            (topic, int(partition)): offset
-            for topic, partitions in orjson.loads(row[0]).items()
-            for partition, offset in partitions.items()
-        }
+        return flat(orjson.loads(row[0]))
 
     def arrow(self, sql: str, parameters: list[object] | None = None) -> pa.Table:
         """A query's whole result."""
@@ -200,13 +196,10 @@ class Warehouse:
         if batch.topics != self._topics:
             self._topics = batch.topics
             self.remember("topics", orjson.dumps(dict(batch.topics)).decode())
-        nested: dict[str, dict[str, int]] = {}
-        for (topic, partition), offset in sorted(batch.positions.items()):
-            nested.setdefault(topic, {})[str(partition)] = offset
         self.batch += 1
         self.con.execute(
             "insert into live.ringup.commits values (?, ?, ?, ?)",
-            [self.batch, orjson.dumps(nested).decode(), batch.records.num_rows, datetime.now(UTC)],
+            [self.batch, orjson.dumps(nested(batch.positions)).decode(), batch.records.num_rows, datetime.now(UTC)],
         )
 
     def checkpoint(self) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from connectors.log import Partition
 from ringup.errors import LakeError
-from tests.lake import places, raw_in, records, rows_in, said, upto
+from tests.lake import CARDS, places, raw_in, records, rows_in, said, upto
 from tests.live import BILLS, bill
 from tests.shop import TABLES, change, table
 from transforms.decoding import Decoder, numbered
@@ -25,7 +25,6 @@ from transforms.lake import Lake
 from transforms.lake_files import LakeFile
 from transforms.warehouse import Settings
 
-CARDS: Partition = ("crm.crm.cards", 0)
 OTHER: Partition = ("crm.crm.cards", 1)
 
 

@@ -10,15 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from connectors.log import Partition
-from tests.lake import records, said
+from tests.lake import CARDS, records, said
 from tests.live import BILLS, bill
 from tests.shop import TABLES, change
 from transforms import lake_files
 from transforms.lake import Lake
 from transforms.lake_files import LakeFile
 
-CARDS: Partition = ("crm.crm.cards", 0)
 Damage = Callable[[LakeFile], None]
 
 

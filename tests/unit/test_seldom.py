@@ -6,13 +6,13 @@ import logging
 
 import pytest
 
-from connectors.kafka_errors import Seldom
+from connectors.seldom import Seldom
 
 
 def test_the_same_is_said_at_growing_pauses(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """Another thing is said at once all the same, and what was quiet for long begins anew."""
     now = [1_000.0]
-    monkeypatch.setattr("connectors.kafka_errors.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("connectors.seldom.time.monotonic", lambda: now[0])
     seldom, said = Seldom(logging.getLogger("test")), list[float]()
 
     def warn_for(seconds: int) -> list[float]:

@@ -12,10 +12,11 @@ from ringup.errors import ProjectError
 from transforms.dbt.declared import Node, Place, TableMeta, place_of, read
 from transforms.dbt.nodes import Column, Table
 
-TAKEN = {"_n", "_seen", "_position", "_committed_at", "_deleted", "_fresh", "_was", "_bad", "_op"}
-"""Names that stand beside a source table's own columns on their way into the mirror."""
-
-TAKEN |= {"_partition", "_offset", "_key", "_value"}  # and in the lake
+TAKEN = {
+    *("_n", "_seen", "_position", "_committed_at", "_deleted", "_fresh", "_was", "_bad", "_op"),
+    *("_partition", "_offset", "_key", "_value"),
+}
+"""Names that stand beside a source table's own columns on their way into the mirror, and in the lake."""
 
 
 def is_taken(name: str) -> bool:
