@@ -31,8 +31,11 @@ UNCARRIED = ("BIT", "BIGNUM", "UHUGEINT", "TIME WITH TIME ZONE")
 """Types whose values do not come through Arrow as they were."""
 
 
-def read_tables(folder: Path, made: Node, needed: set[str]) -> Iterator[Table]:
-    """The source tables to mirror: those that models need (`schema.name`), and those that declare a key or identity."""
+def read_tables(folder: Path, made: Node, needed: set[str], catalog: str = "scope") -> Iterator[Table]:
+    """The source tables to mirror: those that models need (`schema.name`), and those that declare a key or identity.
+
+    `catalog` is where dbt puts sources that do not say it.
+    """
     found: dict[str, tuple[Table, Place]] = {}
     first: dict[str, Table] = {}
     for node in made["sources"].values():
@@ -40,7 +43,7 @@ def read_tables(folder: Path, made: Node, needed: set[str]) -> Iterator[Table]:
         if f"{node['schema']}.{name}" not in needed and not meta.keys() & TableMeta.model_fields:
             continue
         place = place_of(folder, node, source, node["name"])
-        if (node["database"], node["schema"]) != ("scope", source):
+        if (node["database"], node["schema"]) != (catalog, source):
             raise ProjectError(
                 f"source {source} is said to be in {node['database']}.{node['schema']}, but its copy has its own name",
                 where=str(place),
