@@ -1,4 +1,4 @@
-"""The local API of a running project: `status`, `profile` and `prove` as JSON over a Unix socket."""
+"""The local API of a running project: `status`, `profile`, `prove` and `copy` as JSON over a Unix socket."""
 
 from __future__ import annotations
 
@@ -42,6 +42,9 @@ class Answers(Protocol):
     def prove(self) -> ProofReport:
         """Both clocks compared."""
 
+    def copy(self, path: str) -> dict[str, Any]:
+        """The rows of all models copied into a file."""
+
 
 def written(answer: object) -> str:
     """An answer as JSON, exact as messages are; a proof also has the sum of its differing rows."""
@@ -62,7 +65,7 @@ class Api:
         self._state = state
         self._answers = answers
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="answer")
-        routes = [Route(f"/v1/{name}", self._route(name)) for name in ("status", "profile", "prove")]
+        routes = [Route(f"/v1/{name}", self._route(name)) for name in ("status", "profile", "prove", "copy")]
         config = uvicorn.Config(
             Starlette(routes=routes),
             log_config=None,
@@ -102,6 +105,8 @@ class Api:
                     return 200, written(self._answers.status())
                 case "profile":
                     return 200, written(self._answers.profile(int(request.query_params["profile_id"])))
+                case "copy":
+                    return 200, written(self._answers.copy(request.query_params["path"]))
                 case _:
                     return 200, written(self._answers.prove())
         except RingupError as error:

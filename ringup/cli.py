@@ -1,4 +1,4 @@
-"""The command line: `ringup demo | kafka | init | run | status | profile | prove | schema | version`, and groups."""
+"""The command line: what `ringup` can be told."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ringup import __version__
+from ringup.batch_cli import batch, runs
 from ringup.config import load_config
 from ringup.connectors_cli import app as connectors_app
 from ringup.errors import RingupError
@@ -199,6 +200,8 @@ def version(as_json: Json = False) -> None:
 app.add_typer(connectors_app)
 app.add_typer(lake_app)
 app.command(epilog="`ringup rebuild && ringup prove`")(rebuild)
+app.command(epilog="`ringup batch`\n\n`ringup batch --json | jq .differ`")(batch)
+app.command(epilog="`ringup runs`\n\n`ringup runs last`")(runs)
 
 
 def _answer(project: Path, question: str, **args: object) -> Any:
@@ -229,7 +232,7 @@ def _here(mend: str, args: Sequence[str]) -> str:
     if project is None:
         return mend
     return re.sub(
-        r"\bringup (demo|run|status|profile|prove|rebuild|lake \w+)\b",
+        r"\bringup (demo|run|status|profile|prove|rebuild|batch|runs|lake \w+)\b",
         lambda found: f"{found[0]} --project {shlex.quote(project)}",
         mend,
     )

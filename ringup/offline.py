@@ -99,6 +99,13 @@ def profile(config: Config, profile_id: int) -> dict[str, Any] | None:
         return state.questions.profile(profile_id)
 
 
+def copy(config: Config, path: str) -> dict[str, Any]:
+    """Copy the rows of all models, as the last run left them."""
+    with _opened(config) as state:
+        said = state.questions.copy(path)
+        return {**said, "project": None} if state.outdated else said
+
+
 def prove(config: Config) -> ProofReport:
     """Compare both clocks at the last committed batch.
 

@@ -237,6 +237,10 @@ class Pipeline:
         """Compare both clocks at the last committed batch, while the run goes on."""
         return self.questions.prove()
 
+    def copy(self, path: str) -> dict[str, Any]:
+        """Copy the rows of all models, as they are in one commit, for a scheduled run to be compared with."""
+        return self.questions.copy(path)
+
 
 def standing(sources: Mapping[str, SourceState], *, ready: bool, heard: bool = True) -> str:
     """How a run stands, in a word or two: `live` when the models are computed and every source is followed.

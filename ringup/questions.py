@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from datetime import UTC
+from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from activations.messages import instant
 from activations.outbox import counts, messages
+from connectors.log import nested
 from ringup.errors import WarehouseError
+from transforms.audit import copy_kept
 from transforms.project import Project
 from transforms.prove import ProofReport, prove
 from transforms.scope import kept_name
@@ -84,10 +88,29 @@ class Questions:
     def prove(self) -> ProofReport:
         """Compare both clocks at the last committed batch. Raises WarehouseError before the models were computed."""
         with self._lock:
-            ready = self._con.execute("select count(*) from live.ringup.facts where name = 'ready'").fetchall()
-            if ready == [(0,)]:
-                raise WarehouseError(
-                    "the first snapshots are not in yet, so no model has been computed",
-                    mend="Ask again when `ringup status` says `live`.",
-                )
+            self._check_ready()
             return prove(self._con, self._project)
+
+    def copy(self, path: str) -> dict[str, Any]:
+        """Copy the rows of all models into a new DuckDB file, as they are in one commit, and say which.
+
+        Raises WarehouseError before the models were computed.
+        """
+        with self._lock:
+            self._check_ready()
+            copied = copy_kept(self._con, self._project, Path(path))
+        return {
+            "batch": copied.batch,
+            "as_of": copied.as_of.astimezone(UTC).isoformat(),
+            "positions": nested(copied.cut.positions),
+            "topics": dict(copied.cut.topics),
+            "project": self._project.fingerprint,
+        }
+
+    def _check_ready(self) -> None:
+        ready = self._con.execute("select count(*) from live.ringup.facts where name = 'ready'").fetchall()
+        if ready == [(0,)]:
+            raise WarehouseError(
+                "the first snapshots are not in yet, so no model has been computed",
+                mend="Ask again when `ringup status` says `live`.",
+            )

@@ -49,20 +49,22 @@ def prove(con: duckdb.DuckDBPyConnection, project: Project) -> ProofReport:
         for model in project.models:
             if model.materialized == "view":
                 continue
-            kept = kept_name(model)
-            computed = f"{quoted('whole', model.schema, model.name)} where profile_id is not null"
-            con.execute(
-                "create or replace temp table differing as "
-                f"(select 'computed' as side, * from (from {computed} except all from {kept})) union all "
-                f"(select 'kept', * from (from {kept} except all from {computed}))"
-            )
-            rows, differ = con.execute(
-                f"select (select count(*) from {kept}), (select count(*) from differing)"
-            ).fetchall()[0]
-            shown = con.execute(f"from differing order by profile_id, side limit {EXAMPLES}")
-            names = [column[0] for column in shown.description]
-            examples = tuple(dict(zip(names, row, strict=True)) for row in shown.fetchall())
-            models.append(ModelProof(model.name, int(rows), int(differ), examples))
+            computed = f"(from {quoted('whole', model.schema, model.name)} where profile_id is not null)"
+            models.append(compare(con, model.name, kept_name(model), computed))
         return ProofReport(int(batch), tuple(models))
     finally:
         con.execute("rollback")
+
+
+def compare(con: duckdb.DuckDBPyConnection, model: str, kept: str, computed: str) -> ModelProof:
+    """Hold two relations with the same columns against each other, row by row, each as often as it is there."""
+    con.execute(
+        "create or replace temp table differing as "
+        f"(select 'computed' as side, * from (from {computed} except all from {kept})) union all "
+        f"(select 'kept', * from (from {kept} except all from {computed}))"
+    )
+    [(rows, differ)] = con.execute(f"select (select count(*) from {kept}), (select count(*) from differing)").fetchall()
+    shown = con.execute(f"from differing order by profile_id, side limit {EXAMPLES}")
+    names = [column[0] for column in shown.description]
+    examples = tuple(dict(zip(names, row, strict=True)) for row in shown.fetchall())
+    return ModelProof(model, int(rows), int(differ), examples)

@@ -3,92 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
 
-from ringup.init import start_project
-from tests.shop import batch, change, table
-from transforms.lake import Lake
-from transforms.lake_cut import Cut, Origin, note
-
-CUSTOMERS = replace(
-    table(
-        "shop.customers",
-        {"customer_id": "bigint", "first_name": "varchar", "email": "varchar"},
-        ["customer_id"],
-        profile="customer_id",
-    ),
-    topic="shop.public.customers",
-)
-ORDERS = replace(
-    table(
-        "shop.orders",
-        {"order_id": "bigint", "customer_id": "bigint", "total": "decimal(12,2)", "ordered_at": "timestamptz"},
-        ["order_id"],
-        via=("customer_id", "customers"),
-    ),
-    topic="shop.public.orders",
-)
-
-
-class Analyst:
-    """A project made by `ringup init`, whose lake a run fills, and a shell beside it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.lsn, self.came = folder, 100, 0
-        self.lake = Lake(folder / ".ringup" / "lake", [CUSTOMERS, ORDERS])
-        start_project(folder)
-
-    def customers(self, *ids: int) -> list[tuple[str, str | None]]:
-        """Customers who are new."""
-        rows = [{"customer_id": n, "first_name": f"Ann {n}", "email": None} for n in ids]
-        return [("shop.public.customers", self._created(row)) for row in rows]
-
-    def orders(self, customer: int, *ids: int) -> list[tuple[str, str | None]]:
-        """Orders of a customer, a day after one another, ten each."""
-        rows = [
-            {"order_id": n, "customer_id": customer, "total": "10", "ordered_at": f"2026-03-{n % 28 + 1:02}T10:00:00Z"}
-            for n in ids
-        ]
-        return [("shop.public.orders", self._created(row)) for row in rows]
-
-    def _created(self, row: dict[str, Any]) -> str:
-        self.lsn += 8
-        return change("c", None, row, self.lsn)
-
-    def run_took(self, records: Sequence[tuple[str, str | None]]) -> None:
-        """The live run takes these in, and the lake has them."""
-        came = batch(records, start=self.came)
-        self.came += len(records)
-        self.lake.append(came.records, came.positions)
-        note(self.lake.folder, Origin("own", "a state", whole=True), Cut(self.lake.positions(), {}))
-
-    def dbt(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        """Type `dbt ...` in the dbt project."""
-        command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--no-use-colors", *words]
-        settings = {"DO_NOT_TRACK": "1", "RINGUP_DUCKDB": str(self.folder / "shop.duckdb"), **environ}
-        return subprocess.run(
-            command,
-            cwd=self.folder / "dbt_project",
-            env={**os.environ, **settings},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def ask(self, sql: str) -> list[tuple[Any, ...]]:
-        """What dbt's file says."""
-        with duckdb.connect(self.folder / "shop.duckdb", read_only=True) as con:
-            return con.execute(sql).fetchall()
+from tests.analyst import Analyst
 
 
 @pytest.fixture

@@ -44,6 +44,9 @@ class Answering:
     def status(self) -> dict[str, Any]:
         return {"state": "live", "since": datetime(2026, 3, 1, 12, tzinfo=UTC), "rows": {"marts": 2}}
 
+    def copy(self, path: str) -> dict[str, Any]:
+        return {"batch": 7, "path": path}
+
     def profile(self, profile_id: int) -> dict[str, Any] | None:
         if profile_id == 13:
             raise LogError("the log is gone", mend="Restore it.", where="log.db")

@@ -19,6 +19,9 @@ from transforms.dbt.declared import Place
 PROFILES = "ringup: {target: live, outputs: {live: {type: duckdb, schema: main, path: %s}}}\n"
 """dbt names a DuckDB catalog after its file: all relations of the live target are `"scope"."schema"."name"`."""
 
+DBT = (sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--no-use-colors")
+"""dbt's command, whatever is in the path."""
+
 PRODUCED = {"target", "logs"}
 NOISE = re.compile(r"(\w+ )?Error|-+")
 QUIET = {"DO_NOT_TRACK": "1", "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
@@ -75,9 +78,8 @@ def _compile(folder: Path, work: Path) -> None:
         "--target-path": work / "target",
         "--log-path": work / "logs",
     }
-    command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--no-use-colors"]
-    command += ["--log-format", "json", "--log-level", "error", "compile", "--select", "resource_type:model"]
-    command += ["--no-introspect", "--no-populate-cache"]
+    command = [*DBT, "--log-format", "json", "--log-level", "error", "compile"]
+    command += ["--select", "resource_type:model", "--no-introspect", "--no-populate-cache"]
     command += [str(part) for option in options.items() for part in option]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **QUIET}, check=False)
     if done.returncode:

@@ -1,0 +1,106 @@
+"""Scheduled runs that were: a folder for each, with its record and dbt's log; the last ones are kept."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ringup.errors import WarehouseError
+from transforms.lake_files import put
+from transforms.prove import ModelProof
+
+KEPT = 30
+"""Runs whose records are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRun:
+    """A model in a run: its clock, its rows, the seconds it took, and why it is not good, if it is not."""
+
+    name: str
+    clock: str
+    rows: int | None
+    seconds: float
+    why: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A scheduled run.
+
+    `state` is `running`, `published`, `held` (something is not good, and was not published), `failed` (nothing was), or
+    `died`. `batch` is the live run's commit that it computed, `as_of` the time that it was computed for. `proofs` hold
+    its continuous models against what was kept.
+    """
+
+    id: str
+    began: datetime
+    ended: datetime | None = None
+    state: str = "running"
+    why: str | None = None
+    batch: int | None = None
+    as_of: datetime | None = None
+    models: tuple[ModelRun, ...] = ()
+    proofs: tuple[ModelProof, ...] = ()
+
+    @property
+    def differ(self) -> int:
+        """How many rows of continuous models differ from those that were kept."""
+        return sum(proof.differ for proof in self.proofs)
+
+
+class History:
+    """The runs of a project."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def folder_of(self, run: Run) -> Path:
+        """Where a run has its files."""
+        return self.folder / run.id
+
+    def begin(self, now: datetime) -> Run:
+        """A new run; old ones are forgotten."""
+        for old in sorted(self._folders())[: -KEPT + 1]:
+            shutil.rmtree(old, ignore_errors=True)
+        run = Run(f"{now:%Y-%m-%dT%H-%M-%S}.{now.microsecond // 1000:03}Z", now)
+        self._note(run)
+        return run
+
+    def end(self, run: Run) -> None:
+        """Note what became of it."""
+        self._note(replace(run, ended=datetime.now(UTC)))
+
+    def runs(self, *, running: bool) -> list[dict[str, Any]]:
+        """The records, the newest first; `running` says whether the newest may still go on."""
+        found = [self.read(folder.name) for folder in sorted(self._folders(), reverse=True)]
+        for place, run in enumerate(found):
+            if run["state"] == "running" and (place > 0 or not running):
+                run["state"] = "died"
+        return found
+
+    def read(self, name: str) -> dict[str, Any]:
+        """One record. Raises WarehouseError where there is none."""
+        path = self.folder / name / "run.json"
+        try:
+            said: dict[str, Any] = orjson.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise WarehouseError(
+                f"there is no record of this run: {error}", where=str(path), mend="See which there are: ringup runs"
+            ) from error
+        return said
+
+    def _folders(self) -> Iterator[Path]:
+        if self.folder.is_dir():
+            yield from (path for path in self.folder.iterdir() if (path / "run.json").exists())
+
+    def _note(self, run: Run) -> None:
+        said = {**asdict(run), "differ": run.differ}
+        text = orjson.dumps(said, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str)
+        put(self.folder_of(run) / "run.json", lambda out: out.write(text))

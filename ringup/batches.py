@@ -1,0 +1,168 @@
+"""A scheduled run: what is kept is copied, dbt computes the whole of it, both are compared, the good is published."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import orjson
+
+from connectors.log import flat
+from ringup import service
+from ringup.batch_runs import History, ModelRun, Run
+from ringup.config import Config
+from ringup.dbt_plugin import CUT, PROJECT
+from ringup.errors import LakeError, ProjectError
+from ringup.lakes import folder_of
+from ringup.service import Ownership
+from transforms.audit import audit
+from transforms.dbt.manifest import DBT, QUIET, fingerprint
+from transforms.dbt.results import Built, built
+from transforms.lake import Lake
+from transforms.lake_cut import Cut, note, noted
+from transforms.project import load_project
+from transforms.prove import ModelProof
+from transforms.published import Version, publish
+
+PATIENCE = timedelta(seconds=60)
+"""How long to wait, beyond `lake.every`, until the lake has what the copied rows were made of."""
+
+Tell = Callable[[str, int, int], None]
+"""Hears what is done now, and how many steps of how many."""
+
+
+def scheduled_folder(config: Config) -> Path:
+    """Where scheduled runs have their files."""
+    return config.state_folder / "scheduled"
+
+
+def run_batch(config: Config, tell: Tell) -> Run:
+    """Run it now. Its record is kept, whatever becomes of it.
+
+    Raises RingupError where it cannot begin, or dbt cannot read the project; OwnedError while another one goes on.
+    """
+    folder = scheduled_folder(config)
+    with Ownership(folder, "Wait until it has ended: ringup runs", "a scheduled run of this project"):
+        history = History(folder / "runs")
+        run = history.begin(datetime.now(UTC))
+        try:
+            run = _run(config, folder, history.folder_of(run), run, tell)
+        except BaseException as error:
+            history.end(replace(run, state="failed", why=str(error) or type(error).__name__))
+            raise
+        history.end(run)
+        return run
+
+
+def _run(config: Config, folder: Path, own: Path, run: Run, tell: Tell) -> Run:
+    tell("copying what is kept", 0, 0)
+    kept, work = own / "kept.duckdb", folder / "work.duckdb"
+    copied = service.answer(config, "copy", path=str(kept))
+    run = replace(run, batch=copied["batch"], as_of=datetime.fromisoformat(copied["as_of"]))
+    try:
+        tell("waiting for the lake", 0, 0)
+        _wait_for_lake(config, own, Cut(flat(copied["positions"]), copied["topics"]))
+        edited = copied["project"] != fingerprint(config.dbt_folder)
+        project = load_project(config.dbt_folder, config.state_folder / "dbt")
+        _build(config, own, work, copied["as_of"], tell)
+        found = built(own / "dbt")
+        tell("comparing with what is kept", 0, 0)
+        good = {one.relation for one in found if not one.why}
+        models = [model for model in project.models if model.materialized != "view" and model.relation in good]
+        proofs = () if edited else audit(work, kept, models)
+    finally:
+        kept.unlink(missing_ok=True)
+    tell("publishing", 0, 0)
+    scheduled = [one for one in found if one.table and not one.continuous]
+    made = _publish(folder, work, own, run, scheduled)
+    return replace(
+        run,
+        state="published" if all(not one.why for one in found) else "held",
+        why="the project was edited since the live run began, so nothing was compared" if edited else None,
+        models=tuple(_model_run(one, made, proofs) for one in found if one.table),
+        proofs=proofs,
+    )
+
+
+def _wait_for_lake(config: Config, own: Path, cut: Cut) -> None:
+    """Until it has all that the copy was made of; notes beside the run how far it is to be folded."""
+    assert config.lake is not None
+    lake_folder = folder_of(config)
+    until = time.monotonic() + (config.lake.every + PATIENCE).total_seconds()
+    origin = noted(lake_folder)
+    with closing(Lake(lake_folder)) as lake:
+        while origin is None or not cut.within({file.of_partition: file.last for file in lake.files()}):
+            if time.monotonic() > until:
+                raise LakeError(
+                    "it does not have what the live run took in",
+                    where=str(lake_folder),
+                    mend="See why: ringup status. Where nothing runs, start it, and let the lake catch up: ringup run",
+                )
+            time.sleep(0.2)
+            origin = noted(lake_folder)
+    note(own, origin[0], cut)
+
+
+def _build(config: Config, own: Path, work: Path, as_of: str, tell: Tell) -> None:
+    """`dbt build`, as a child; its log is in the run's folder. Raises ProjectError where nothing was built at all."""
+    options = {
+        "--project-dir": config.dbt_folder,
+        "--profiles-dir": config.dbt_folder,
+        "--target-path": own / "dbt",
+        "--log-path": own,
+        "--vars": json.dumps({"as_of": as_of}),
+    }
+    command = [*DBT, "--log-format", "json", "--log-level-file", "info", "build"]
+    command += [str(part) for option in options.items() for part in option]
+    places = {"RINGUP_DUCKDB": str(work), PROJECT: str(config.folder), CUT: str(own)}
+    environ = {**os.environ, **QUIET, **places}
+    said = None
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environ) as dbt:
+        for line in dbt.stdout or ():
+            data = _event(line)
+            if "index" in data and "total" in data:
+                tell("dbt", int(str(data["index"])), int(str(data["total"])))
+            said = data.get("exc") or said
+    if not (own / "dbt" / "run_results.json").exists():
+        raise ProjectError(
+            " ".join(str(said or f"dbt ended with status {dbt.returncode}").split()),
+            where=str(own / "dbt.log"),
+            mend="Correct what is said there; `dbt build` in the dbt project shows the same.",
+        )
+
+
+def _event(line: str) -> dict[str, object]:
+    try:
+        data: dict[str, object] = orjson.loads(line)["data"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return data
+
+
+def _publish(folder: Path, work: Path, own: Path, run: Run, scheduled: Sequence[Built]) -> dict[str, int]:
+    """Publish the good ones; returns the rows of each."""
+    assert run.as_of is not None
+    good = {one.relation: Version(run.id, run.as_of.isoformat(), one.built_of, 0) for one in scheduled if not one.why}
+    known = {one.relation for one in scheduled}
+    if not known:
+        return {}
+    done = publish(folder / "published", run.id, work, good, known)
+    return {name: version.rows for name, version in done.models.items() if name in good}
+
+
+def _model_run(one: Built, rows: dict[str, int], proofs: Sequence[ModelProof]) -> ModelRun:
+    counted = {proof.model: proof.rows for proof in proofs}
+    return ModelRun(
+        one.name,
+        "continuous" if one.continuous else "scheduled",
+        rows.get(one.relation, counted.get(one.name)),
+        one.seconds,
+        one.why,
+    )

@@ -1,0 +1,85 @@
+"""Both clocks at one commit: what the live run keeps, copied there and then, against what a scheduled run computed.
+
+`prove` lets the live run's own rows be computed twice. Here the other side is another program's: dbt, on source tables
+that were folded from the lake by SQL of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import orjson
+
+from connectors.log import flat
+from transforms.decode import literal
+from transforms.lake_cut import Cut
+from transforms.project import Model, Project
+from transforms.prove import ModelProof, compare
+from transforms.scope import kept_name
+from transforms.warehouse import quoted
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A copy of what was kept: the commit, its number, and the time that `as_of()` said."""
+
+    batch: int
+    as_of: datetime
+    cut: Cut
+
+
+def kept_models(project: Project) -> tuple[Model, ...]:
+    """The models whose rows are kept, and computed by a scheduled run, too."""
+    return tuple(model for model in project.models if model.materialized != "view")
+
+
+def copy_kept(con: duckdb.DuckDBPyConnection, project: Project, path: Path) -> Copied:
+    """Write the rows of all kept models into a DuckDB file of their own, as they are in one commit."""
+    con.execute(f"attach {literal(str(path))} as kept")
+    try:
+        con.execute("begin")
+        try:
+            [(batch, positions)] = con.execute(
+                "select batch, positions from live.ringup.commits order by batch desc limit 1"
+            ).fetchall()
+            topics = con.execute("select value from live.ringup.facts where name = 'topics'").fetchall()
+            [(as_of,)] = con.execute("select as_of from live.ringup.clock").fetchall()
+            for model in kept_models(project):
+                con.execute(f"create schema if not exists {quoted('kept', model.schema)}")
+                con.execute(f"create table {quoted('kept', model.schema, model.name)} as from {kept_name(model)}")
+            con.execute("commit")
+        except BaseException:
+            con.execute("rollback")
+            raise
+    finally:
+        con.execute("detach kept")
+    return Copied(int(batch), as_of, Cut(flat(orjson.loads(positions)), orjson.loads(topics[0][0]) if topics else {}))
+
+
+def audit(computed: Path, kept: Path, models: Sequence[Model]) -> tuple[ModelProof, ...]:
+    """Hold the models in the DuckDB file of a scheduled run against those that were copied."""
+    with duckdb.connect(":memory:") as con:
+        con.execute("set timezone = 'UTC'")
+        con.execute(f"attach {literal(str(computed))} as computed (read_only)")
+        con.execute(f"attach {literal(str(kept))} as kept (read_only)")
+        return tuple(
+            compare(
+                con,
+                model.name,
+                quoted("kept", model.schema, model.name),
+                _columns_of(con, model),
+            )
+            for model in models
+        )
+
+
+def _columns_of(con: duckdb.DuckDBPyConnection, model: Model) -> str:
+    """The model's rows of customers, its columns in the order in which they were kept."""
+    kept = con.execute(f"select column_name from (describe {quoted('kept', model.schema, model.name)})").fetchall()
+    names = ", ".join(quoted(name) for (name,) in kept)
+    computed = quoted("computed", model.schema, model.name)
+    return f"(select {names} from {computed} where profile_id is not null)"
