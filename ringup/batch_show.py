@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ringup.batch_runs import History
-from ringup.batches import run_batch, scheduled_folder
+from ringup.batches import run_batch
 from ringup.config import Config
 from ringup.errors import OwnedError, WarehouseError
 from ringup.service import Ownership
@@ -24,15 +25,20 @@ from ringup.show import console
 _STYLES = {"published": "green", "running": "bold", "held": "red", "failed": "red", "died": "red"}
 
 
+NICENESS = 10
+"""A live run beside it goes first."""
+
+
 def show_batch(config: Config, *, as_json: bool) -> bool:
     """Run one, with a bar that says how far it is, and say what came of it. Returns whether all is good."""
+    os.nice(NICENESS)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Bar(*columns, console=Console(stderr=True), disable=as_json) as bar:
         task = bar.add_task("starting", total=None)
         run = run_batch(
             config, lambda says, done, whole: bar.update(task, description=says, completed=done, total=whole or None)
         )
-    history = History(scheduled_folder(config) / "runs")
+    history = History(config.scheduled_folder / "runs")
     said = history.read(run.id)
     _print_json(said) if as_json else _one(said, history.folder / run.id)
     return run.state == "published" and not run.differ
@@ -40,7 +46,7 @@ def show_batch(config: Config, *, as_json: bool) -> bool:
 
 def show_runs(config: Config, run: str | None, *, as_json: bool) -> None:
     """All of them, a line each; or one. Raises WarehouseError where there is none of that id."""
-    folder = scheduled_folder(config)
+    folder = config.scheduled_folder
     found = History(folder / "runs").runs(running=_goes_on(folder))
     if run is None:
         _print_json(found) if as_json else _all(found)

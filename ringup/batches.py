@@ -29,7 +29,7 @@ from transforms.lake import Lake
 from transforms.lake_cut import Cut, note, noted
 from transforms.project import load_project
 from transforms.prove import ModelProof
-from transforms.published import Version, publish
+from transforms.published import Version, misfits, publish
 
 PATIENCE = timedelta(seconds=60)
 """How long to wait, beyond `lake.every`, until the lake has what the copied rows were made of."""
@@ -38,17 +38,12 @@ Tell = Callable[[str, int, int], None]
 """Hears what is done now, and how many steps of how many."""
 
 
-def scheduled_folder(config: Config) -> Path:
-    """Where scheduled runs have their files."""
-    return config.state_folder / "scheduled"
-
-
 def run_batch(config: Config, tell: Tell) -> Run:
     """Run it now. Its record is kept, whatever becomes of it.
 
     Raises RingupError where it cannot begin, or dbt cannot read the project; OwnedError while another one goes on.
     """
-    folder = scheduled_folder(config)
+    folder = config.scheduled_folder
     with Ownership(folder, "Wait until it has ended: ringup runs", "a scheduled run of this project"):
         history = History(folder / "runs")
         run = history.begin(datetime.now(UTC))
@@ -65,23 +60,24 @@ def _run(config: Config, folder: Path, own: Path, run: Run, tell: Tell) -> Run:
     tell("copying what is kept", 0, 0)
     kept, work = own / "kept.duckdb", folder / "work.duckdb"
     copied = service.answer(config, "copy", path=str(kept))
-    run = replace(run, batch=copied["batch"], as_of=datetime.fromisoformat(copied["as_of"]))
+    as_of = datetime.fromisoformat(copied["as_of"])
+    run = replace(run, batch=copied["batch"], as_of=as_of)
     try:
         tell("waiting for the lake", 0, 0)
         _wait_for_lake(config, own, Cut(flat(copied["positions"]), copied["topics"]))
         edited = copied["project"] != fingerprint(config.dbt_folder)
         project = load_project(config.dbt_folder, config.state_folder / "dbt")
         _build(config, own, work, copied["as_of"], tell)
-        found = built(own / "dbt")
+        wrong = misfits(work, (model for model in project.models if model.scheduled))
+        found = [replace(one, why=one.why + wrong.get(one.relation, ())) for one in built(own / "dbt")]
         tell("comparing with what is kept", 0, 0)
         good = {one.relation for one in found if not one.why}
-        models = [model for model in project.models if model.materialized != "view" and model.relation in good]
-        proofs = () if edited else audit(work, kept, models)
+        proofs = () if edited else audit(work, kept, project, as_of, good)
     finally:
         kept.unlink(missing_ok=True)
     tell("publishing", 0, 0)
     scheduled = [one for one in found if one.table and not one.continuous]
-    made = _publish(folder, work, own, run, scheduled)
+    made = _publish(folder, work, run.id, as_of, scheduled)
     return replace(
         run,
         state="published" if all(not one.why for one in found) else "held",
@@ -146,14 +142,13 @@ def _event(line: str) -> dict[str, object]:
     return data
 
 
-def _publish(folder: Path, work: Path, own: Path, run: Run, scheduled: Sequence[Built]) -> dict[str, int]:
+def _publish(folder: Path, work: Path, run: str, as_of: datetime, scheduled: Sequence[Built]) -> dict[str, int]:
     """Publish the good ones; returns the rows of each."""
-    assert run.as_of is not None
-    good = {one.relation: Version(run.id, run.as_of.isoformat(), one.built_of, 0) for one in scheduled if not one.why}
+    good = {one.relation: Version(run, as_of.isoformat(), one.built_of, 0) for one in scheduled if not one.why}
     known = {one.relation for one in scheduled}
     if not known:
         return {}
-    done = publish(folder / "published", run.id, work, good, known)
+    done = publish(folder / "published", run, work, good, known)
     return {name: version.rows for name, version in done.models.items() if name in good}
 
 

@@ -155,6 +155,11 @@ class Config(Settings):
         return (self._folder / (self.lake.folder or self.state / "lake")).resolve()
 
     @property
+    def scheduled_folder(self) -> Path:
+        """Where scheduled runs have their files."""
+        return self.state_folder / "scheduled"
+
+    @property
     def dbt_folder(self) -> Path:
         """`dbt_project` as an absolute path."""
         return (self._folder / self.dbt_project).resolve()

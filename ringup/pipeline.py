@@ -28,7 +28,9 @@ from ringup.config import Config
 from ringup.engine import Engine
 from ringup.lakes import open_lake, standing_of
 from ringup.metrics import Metrics
+from ringup.publishing import Watch
 from ringup.questions import Questions
+from ringup.standing import standing
 from transforms.changes import Candidate
 from transforms.compact import compact, compact_if_long
 from transforms.dbt.manifest import fingerprint
@@ -44,9 +46,6 @@ IDLE_WAIT = 0.1
 
 LOOK_EVERY = 0.1
 """Seconds between two looks at what the sources are doing."""
-
-WAITED_FOR = ("waiting", "missing", "paused", "failed", "unknown")
-"""States of a source in which nothing of it comes until somebody mends it."""
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -72,6 +71,7 @@ class Pipeline:
         self.log = open_log(config, sources, self.project.tables, engine.warehouse, engine.mirror.decoder.ahead)
         self.lake = open_lake(config, sources, self.project.tables, engine.warehouse, self.log.hold)
         self.anew = Anew(self.engine, sources)
+        self.published = Watch(config.scheduled_folder / "published") if engine.refresh.adopts else None
         self.questions = Questions(self.engine.warehouse.reader(), self.project)
         self._swept: dict[str, datetime] = {}
         self._looked = 0.0
@@ -105,6 +105,7 @@ class Pipeline:
                 if self.engine.ready:
                     compact_if_long(self.engine.warehouse, self.engine.mirror)
                     self._sweep()
+                    self._adopt()
                     self.dispatcher.refill(partial(pending, self.engine.warehouse.con))
         finally:
             self._become("stopping", on_change)
@@ -166,6 +167,17 @@ class Pipeline:
             decided = self._decide(self.engine.refresh.sweep(now), snapshot=False)
         self.dispatcher.submit(decided)
         self._swept = dict.fromkeys(sweeps, now)
+
+    def _adopt(self) -> None:
+        """Take over what a scheduled run published since the last look."""
+        if self.published is None:
+            return
+        with self.published.opened(self.engine.warehouse) as found:
+            if found is None:
+                return
+            with self._transaction():
+                decided = self._decide(self.engine.refresh.adopt(found, datetime.now(UTC)), snapshot=False)
+        self.dispatcher.submit(decided)
 
     def _decide(self, candidates: Iterable[Candidate], *, snapshot: bool) -> list[Any]:
         """Decide, and write decisions and deliveries, in the caller's transaction."""
@@ -240,18 +252,3 @@ class Pipeline:
     def copy(self, path: str) -> dict[str, Any]:
         """Copy the rows of all models, as they are in one commit, for a scheduled run to be compared with."""
         return self.questions.copy(path)
-
-
-def standing(sources: Mapping[str, SourceState], *, ready: bool, heard: bool = True) -> str:
-    """How a run stands, in a word or two: `live` when the models are computed and every source is followed.
-
-    `heard` says that the log answers; where that is Kafka, it may not.
-    """
-    waiting = [name for name, said in sources.items() if said.state in WAITED_FOR]
-    if not heard:
-        waiting.insert(0, "Kafka")
-    if waiting:
-        return f"waiting for {', '.join(waiting)}"
-    if not ready:
-        return "bootstrapping"
-    return "live" if all(said.state == "streaming" for said in sources.values()) else "catching up"

@@ -66,7 +66,7 @@ class Questions:
         with self._lock:
             models: dict[str, Any] = {"marts": {}, "segments": {}}
             for model in self._project.models:
-                if model.kind not in ("mart", "segment") or model.materialized == "view":
+                if model.kind not in ("mart", "segment") or model.materialized == "view" or not model.of_customers:
                     continue
                 result = self._con.execute(f"from {kept_name(model)} where profile_id = ? limit 100", [profile_id])
                 names = [column[0] for column in result.description]

@@ -25,11 +25,16 @@ def show(con: duckdb.DuckDBPyConnection, tables: Sequence[Table], sample: float 
                 yield table.relation
                 continue
             con.execute(f"drop table {name}")
-        columns = ", ".join([*(quoted(column.name) for column in table.columns), "profile_id"])
         con.execute(
-            f"create or replace view {name} as select {columns} from {folded_name(table)} "
-            f"where not _deleted{_in_sample(sample) if table.of_customers else ''}"
+            f"create or replace view {name} as {rows_sql(table)}{_in_sample(sample) if table.of_customers else ''}"
         )
+
+
+def rows_sql(table: Table, catalog: str | None = None) -> str:
+    """A source table's rows, as models see them; `catalog` is the file's, if that is attached."""
+    columns = ", ".join([*(quoted(column.name) for column in table.columns), "profile_id"])
+    place = f"{quoted(catalog)}." if catalog else ""
+    return f"select {columns} from {place}{folded_name(table)} where not _deleted"
 
 
 def _is_table(con: duckdb.DuckDBPyConnection, table: Table) -> bool:

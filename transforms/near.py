@@ -60,7 +60,7 @@ class Near:
             schema, name = quoted("near", model.schema), quoted("near", model.schema, model.name)
             self._con.execute(f"create schema if not exists {schema}")
             self._con.execute(f"create view {name} as {near_sql(model)}")
-        if model.materialized != "view":
+        if model.kept:
             self._compute[relation] = self._warehouse.computation(near_sql(model))
 
     def _shelve(self, relation: str) -> None:
@@ -113,10 +113,11 @@ def near_sql(model: Model) -> str:
 
 
 def sources_of(project: Project) -> dict[str, frozenset[str]]:
-    """The source tables, and the clock, that each relation comes from."""
+    """The source tables, the scheduled models, and the clock, that each relation comes from."""
     found = {table.relation: frozenset({table.relation}) for table in project.tables} | {CLOCK: frozenset({CLOCK})}
     for model in project.models:
-        below = frozenset[str]().union(*(found.get(name, frozenset()) for name in model.depends_on))
+        own = [found.get(name, frozenset()) for name in model.depends_on]
+        below = frozenset({model.relation}) if model.scheduled else frozenset[str]().union(*own)
         found[model.relation] = below | (frozenset({CLOCK}) if model.uses_clock else frozenset())
     return found
 
@@ -124,6 +125,7 @@ def sources_of(project: Project) -> dict[str, frozenset[str]]:
 def _same_for_all(project: Project) -> set[str]:
     """The tables, and the views over nothing but such tables, whose rows are no customer's."""
     same = {table.relation for table in project.tables if not table.of_customers}
+    same |= {model.relation for model in project.models if not model.of_customers}
     for model in project.models:
         if model.materialized == "view" and not model.uses_clock and same.issuperset(model.depends_on):
             same.add(model.relation)

@@ -47,7 +47,7 @@ def prove(con: duckdb.DuckDBPyConnection, project: Project) -> ProofReport:
         batch = con.execute("select coalesce(max(batch), 0) from live.ringup.commits").fetchall()[0][0]
         models = []
         for model in project.models:
-            if model.materialized == "view":
+            if not model.kept:
                 continue
             computed = f"(from {quoted('whole', model.schema, model.name)} where profile_id is not null)"
             models.append(compare(con, model.name, kept_name(model), computed))

@@ -6,7 +6,7 @@ A file is never changed. The next one has what is new and, of the models that di
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import orjson
 from ringup.errors import WarehouseError
 from transforms.decode import literal
 from transforms.lake_files import put, sync
+from transforms.project import Model
 from transforms.warehouse import quoted
 
 _NAME = "published.json"
@@ -52,6 +53,27 @@ def published(folder: Path) -> Published | None:
         raise WarehouseError(
             f"it cannot be read: {error}", where=str(path), mend="Remove it: the next scheduled run publishes anew."
         ) from error
+
+
+def misfits(computed: Path, models: Iterable[Model]) -> dict[str, tuple[str, ...]]:
+    """What keeps models from being published: declared columns that are not there, or of another type."""
+    found = {}
+    with duckdb.connect(computed, read_only=True) as con:
+        for model in models:
+            rows = con.execute(
+                "select column_name, data_type from duckdb_columns() where schema_name = ? and table_name = ?",
+                [model.schema, model.name],
+            ).fetchall()
+            has = dict(rows)
+            wrong = {
+                column: has.get(column.name) for column in model.columns if has.get(column.name) != column.data_type
+            }
+            if has and wrong:
+                found[model.relation] = tuple(
+                    f"column {column.name} is declared as {column.data_type}, and is {kind or 'not there'}"
+                    for column, kind in wrong.items()
+                )
+    return found
 
 
 def publish(folder: Path, run: str, computed: Path, good: Mapping[str, Version], known: set[str]) -> Published:

@@ -15,12 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ringup.errors import ProjectError
+from transforms.adoption import Adoption
 from transforms.candidates import own_columns, told
 from transforms.changes import Candidate
 from transforms.kept import Kept
 from transforms.mirror import Applied, Mirror
 from transforms.near import CLOCK, FEW, Near, sources_of
 from transforms.project import Model, Project
+from transforms.published import Published
 from transforms.scope import TOUCHED, Scope, kept_name
 from transforms.stage import TOUCHED_ROWS
 from transforms.warehouse import Warehouse, quoted
@@ -62,7 +64,9 @@ class Refresh:
         """`asked` names the models whose changes are wanted as candidates; others are only kept."""
         self._warehouse = warehouse
         self._touched = scope.touched
-        self._near = Near(warehouse, project, scope.touched, mirror.held)
+        self._adoptions = {m.relation: Adoption(warehouse, m) for m in project.models if m.scheduled}
+        held = {name: adoption.held for name, adoption in self._adoptions.items() if adoption.held is not None}
+        self._near = Near(warehouse, project, scope.touched, {**mirror.held, **held})
         self._everyone = mirror.tagging.everyone_sql()
         self._asked = asked
         self._plans = tuple(self._plan(project))
@@ -71,7 +75,7 @@ class Refresh:
     def _plan(self, project: Project) -> Iterator[_Plan]:
         sources = sources_of(project)
         for model in project.models:
-            if model.materialized != "view":
+            if model.kept:
                 kept = Kept(self._warehouse, model)
                 yield _Plan(model, sources[model.relation], compare_sql(kept.name, model.sql, kept.columns), kept)
 
@@ -97,6 +101,34 @@ class Refresh:
         self._warehouse.con.execute("update live.ringup.clock set as_of = ?", [now])
         self._touch_everyone(now=now)
         return self._evaluate(frozenset({CLOCK}), near=False)
+
+    @property
+    def adopts(self) -> bool:
+        """Whether there are scheduled models that the live run has to do with."""
+        return bool(self._adoptions)
+
+    def adopt(self, published: Published, now: datetime) -> list[Candidate]:
+        """Take over what scheduled runs published, and evaluate what reads it; returns what changed.
+
+        The first version of a model, and one of other SQL than the one before, is no news: nothing fires from it.
+        `published` is attached already, as `published`.
+        """
+        found: list[Candidate] = []
+        for relation, adoption in self._adoptions.items():
+            if (adopted := adoption.adopt(published.models.get(relation), now)) is None:
+                continue
+            told_of: Iterable[Candidate] = ()
+            if adoption.model.of_customers:
+                self._touched.table = adopted.touched
+                if adoption.model.name in self._asked:
+                    told_of = told(adoption.model, adopted.changed, adopted.touched)
+            else:
+                self._touch_everyone(now=now)
+            few = adoption.model.of_customers and adopted.touched.num_rows <= FEW
+            evaluated = self._evaluate(frozenset({relation}), near=few)
+            if adopted.news:
+                found += [*told_of, *evaluated]
+        return found
 
     def everything(self) -> None:
         """Evaluate every model for everyone; nothing fires from it."""

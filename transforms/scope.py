@@ -34,6 +34,11 @@ def whole_sql(model: Model) -> str:
     return model.sql.replace(SCOPE, WHOLE)
 
 
+def adopted_fact(model: Model) -> str:
+    """The name of the fact that says which published version of a scheduled model is in its table."""
+    return f"published {model.relation}"
+
+
 def built_fact(model: Model) -> str:
     """The name of the fact that says what a kept table was built of."""
     return f"model {model.relation}"
@@ -65,7 +70,8 @@ def show_whole(con: duckdb.DuckDBPyConnection, project: Project) -> None:
     for model in project.models:
         with _explained(model):
             con.execute(f"create schema if not exists {quoted('whole', model.schema)}")
-            con.execute(f"create view {quoted('whole', model.schema, model.name)} as {whole_sql(model)}")
+            rows = f"from {kept_name(model)}" if model.scheduled else whole_sql(model)
+            con.execute(f"create view {quoted('whole', model.schema, model.name)} as {rows}")
 
 
 class Scope:
@@ -78,11 +84,12 @@ class Scope:
         self._con.register("touched", self.touched)
         self._facts: dict[str, str] = {}
         self._views = views_of(project)
+        made = [model for model in project.models if model.scheduled and self._make(model)]
         show_whole(self._con, project)
         _attach(self._con, "scope")
         for table in project.tables:
             _show_table(self._con, "scope", table, TOUCHED if table.of_customers else "true")
-        self.rebuilt = tuple(self._show_models(project.models))
+        self.rebuilt = (*made, *self._show_models(project.models))
         kept = [built_fact(model) for model in project.models if model.materialized != "view"]
         self._con.execute(
             "delete from live.ringup.facts where starts_with(name, 'model ') and not list_contains(?::varchar[], name)",
@@ -99,15 +106,20 @@ class Scope:
                 if model.materialized == "view":
                     self._con.execute(f"create view {name} as {model.sql}")
                     continue
-                if self._make(model):
+                if not model.scheduled and self._make(model):
                     yield model
-                self._con.execute(f"create view {name} as select * from {kept_name(model)} where {TOUCHED}")
+                mine = f" where {TOUCHED}" if model.of_customers else ""
+                self._con.execute(f"create view {name} as select * from {kept_name(model)}{mine}")
 
     def _make(self, model: Model) -> bool:
         """Make the kept table unless it is there, of the same SQL. Returns whether it was made."""
-        columns = self._warehouse.columns(quoted("whole", model.schema, model.name))
+        columns: Mapping[str, str]
+        if model.scheduled:
+            columns = {column.name: column.data_type for column in model.columns}
+        else:
+            columns = self._warehouse.columns(quoted("whole", model.schema, model.name))
         needed = {"trigger": ("profile_id", "event_id", "event_at")}.get(model.kind, ("profile_id",))
-        for column in needed:
+        for column in needed if model.of_customers else ():
             if column not in columns:
                 raise ProjectError(
                     f"{model.kind} {model.name} has no column {column}",
@@ -120,10 +132,12 @@ class Scope:
         with self._warehouse.transaction():
             # An empty table is of no SQL at all, until it is filled: the start may fail, and the SQL be put back.
             self._warehouse.forget(fact)
-            self._con.execute(
-                f"create or replace table {kept_name(model)} as "
-                f"select * from {quoted('whole', model.schema, model.name)} limit 0"
-            )
+            self._warehouse.forget(adopted_fact(model))
+            self._con.execute(f"create schema if not exists {quoted('live', model.schema)}")
+            typed = ", ".join(f"{quoted(column.name)} {column.data_type}" for column in model.columns)
+            whole = f"as select * from {quoted('whole', model.schema, model.name)} limit 0"
+            rows = f"({typed})" if model.scheduled else whole
+            self._con.execute(f"create or replace table {kept_name(model)} {rows}")
         self._facts[fact] = current
         return True
 

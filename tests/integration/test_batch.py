@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from ringup.batch_runs import History, Run
-from ringup.batches import run_batch, scheduled_folder
+from ringup.batches import run_batch
 from ringup.errors import LakeError, OwnedError, ProjectError, WarehouseError
 from ringup.service import Ownership
 from tests.analyst import Analyst
@@ -37,6 +37,10 @@ models:
         data_tests:
           - accepted_values:
               arguments: {values: [4, 5], quote: false}
+  - name: top
+    columns:
+      - {name: profile_id, data_type: bigint}
+      - {name: orders, data_type: bigint}
 """
 
 
@@ -57,7 +61,7 @@ def analyst(tmp_path: Path) -> Iterator[Analyst]:
 
 def rows(analyst: Analyst, relation: str) -> list[tuple[object, ...]]:
     """What is published of a model."""
-    found = published(scheduled_folder(analyst.config) / "published")
+    found = published(analyst.config.scheduled_folder / "published")
     assert found is not None
     with duckdb.connect(found.path, read_only=True) as con:
         return con.execute(f"from {relation} order by all").fetchall()
@@ -82,15 +86,26 @@ def test_what_is_good_is_published_and_the_rest_stays_as_it_was(analyst: Analyst
     assert why(held)["top"] == ("it reads ranks",)
     assert rows(analyst, "segments.top") == [(1, 5)]
     assert rows(analyst, "marts.other") == [(1, 50), (2, 60)]
-    found = published(scheduled_folder(analyst.config) / "published")
+    found = published(analyst.config.scheduled_folder / "published")
     assert found is not None
     assert {name: version.run == held.id for name, version in found.models.items()} == {
         "marts.other": True,
         "marts.ranks": False,
         "segments.top": False,
     }
-    records = History(scheduled_folder(analyst.config) / "runs").runs(running=False)
+    records = History(analyst.config.scheduled_folder / "runs").runs(running=False)
     assert [record["state"] for record in records] == ["held", "published"]
+
+
+def test_a_model_without_a_column_that_is_declared_is_not_published(analyst: Analyst) -> None:
+    """The live run counts on what is declared, also before anything is published."""
+    top = analyst.folder / "dbt_project" / "models" / "top.sql"
+    top.write_text(TOP.replace("orders from", "orders::varchar as orders from"))
+    run = run_batch(analyst.config, tell)
+    assert why(run) == {"top": ("column orders is declared as BIGINT, and is VARCHAR",)}
+    assert run.state == "held"
+    with pytest.raises(duckdb.CatalogException):
+        rows(analyst, "segments.top")
 
 
 def test_rows_that_the_live_run_kept_wrongly_are_found(analyst: Analyst) -> None:
@@ -118,16 +133,16 @@ def test_a_project_that_dbt_cannot_read_fails_and_leaves_a_record(analyst: Analy
     (analyst.folder / "dbt_project" / "models" / "top.sql").write_text("select * from {{ ref('rank') }}")
     with pytest.raises(ProjectError, match="rank"):
         run_batch(analyst.config, tell)
-    [record] = History(scheduled_folder(analyst.config) / "runs").runs(running=False)
+    [record] = History(analyst.config.scheduled_folder / "runs").runs(running=False)
     assert record["state"] == "failed"
     assert "rank" in record["why"]
 
 
 def test_one_goes_on_at_a_time(analyst: Analyst) -> None:
     """The second is told who has it; nothing of it is left behind."""
-    with Ownership(scheduled_folder(analyst.config)), pytest.raises(OwnedError, match="a scheduled run"):
+    with Ownership(analyst.config.scheduled_folder), pytest.raises(OwnedError, match="a scheduled run"):
         run_batch(analyst.config, tell)
-    assert not (scheduled_folder(analyst.config) / "runs").exists()
+    assert not (analyst.config.scheduled_folder / "runs").exists()
 
 
 def test_a_lake_that_lacks_what_is_kept_is_waited_for_and_then_told(

@@ -42,7 +42,7 @@ def test_the_models_come_after_what_they_read(reference: Reference) -> None:
     for model in reference.project.models:
         assert set(model.depends_on) <= seen
         seen.add(model.relation)
-    kept = {model.name for model in reference.project.models if model.materialized == "table"}
+    kept = {model.name for model in reference.project.models if model.kept}
     assert kept == {"customers", "near_next_tier", "lapsing", "high_value", "bill_printed", "reward_reached"}
 
 
@@ -67,6 +67,7 @@ def test_activations_tie_a_model_to_a_channel(reference: Reference) -> None:
         "near_next_tier": ("entered", "till_webhook"),
         "lapsing": ("entered", "till_webhook"),
         "high_value": ("entered", "till_webhook"),
+        "champions": ("entered", "till_webhook"),
     }
     assert len({activation.version for activation in reference.project.activations}) == len(told)
 
@@ -172,14 +173,14 @@ def test_a_clock_without_a_sweep_is_refused(reference: Reference) -> None:
     made = reference.made
     del made["nodes"]["model.corner_shop.lapsing"]["config"]["meta"]["sweep"]
     error = models_refused(made)
-    assert error.where == "dbt_project/models/segments/lapsing.sql:6: as_of"
+    assert error.where == "dbt_project/models/segments/lapsing.sql:15: as_of"
     assert "'sweep': '1 minute'" in error.mend
 
 
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({"meta": {"refresh": "scheduled"}}, "which is not"),
+        ({"meta": {"refresh": "scheduled"}}, "has no data_type"),
         ({"materialized": "external"}, "cannot be kept up to date"),
         ({"meta": {"refresh": "continuous", "kind": "sement"}}, "none of its values"),
     ],
@@ -187,7 +188,7 @@ def test_a_clock_without_a_sweep_is_refused(reference: Reference) -> None:
 def test_a_model_that_cannot_be_kept_up_to_date_is_refused(
     reference: Reference, config: dict[str, Any], words: str
 ) -> None:
-    """One that a segment reads but is made at night, one that is no table or view, one of an unknown kind."""
+    """One that is made at night and declares no types, one that is no table or view, one of an unknown kind."""
     made = reference.made
     made["nodes"]["model.corner_shop.customers"]["config"].update(config)
     error = models_refused(made)

@@ -9,7 +9,7 @@ import pytest
 from connectors.board import Board, SourceState
 from connectors.capture import Capture
 from connectors.sources import Source
-from ringup.pipeline import standing
+from ringup.standing import standing
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def read_activations(folder: Path, made: Node, models: Iterable[Model]) -> Itera
         model = kept.get(f"{below[0].get('schema')}.{below[0].get('alias')}") if len(below) == 1 else None
         if model is None:
             raise ProjectError(
-                f"activation {name} must depend on one continuous segment or trigger",
+                f"activation {name} must depend on one segment or trigger",
                 where=str(place_of(folder, node, name, "depends_on")),
                 mend=f"Write `depends_on: [ref('...')]` with one of {', '.join(m.name for m in kept.values())}.",
             )

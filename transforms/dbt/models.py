@@ -1,4 +1,4 @@
-"""Models of a dbt project that are kept up to date."""
+"""Models of a dbt project that are kept up to date, and the scheduled ones that the live run has to do with."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 from ringup.errors import ProjectError
-from transforms.dbt.declared import ModelMeta, Node, place_of, read
+from transforms.dbt.declared import ModelMeta, Node, Place, place_of, read
 from transforms.dbt.nodes import Model
+from transforms.dbt.tables import column_of
 
 CLOCK = '"ringup"."clock"'
 """What `as_of()` reads in the live run."""
 
 
 class Models:
-    """The continuous models of a manifest and the views that they need."""
+    """The continuous models of a manifest and what they need; and the scheduled segments and triggers."""
 
     def __init__(self, folder: Path, made: Node) -> None:
         self._folder = folder
@@ -31,18 +32,20 @@ class Models:
         wanted = [
             name
             for name, meta in sorted(self._metas.items())
-            if meta.continuous and self._nodes[name]["config"]["materialized"] != "ephemeral"
+            if (meta.continuous and self._nodes[name]["config"]["materialized"] != "ephemeral")
+            or (self._is_scheduled(name) and meta.kind in ("segment", "trigger"))
         ]
         graph: dict[str, tuple[str, ...]] = {}
         while wanted:
             name = wanted.pop()
             if name not in graph:
-                graph[name] = tuple(self._below(self._nodes[name]))
+                graph[name] = () if self._is_scheduled(name) else tuple(self._below(self._nodes[name]))
                 wanted += [below for below in graph[name] if self._nodes[below]["resource_type"] == "model"]
         models: dict[str, Model] = {}
         for name in TopologicalSorter(graph).static_order():
             if name in graph:
-                models[name] = self._model(name, graph[name], models)
+                scheduled = self._is_scheduled(name)
+                models[name] = self._published(name) if scheduled else self._model(name, graph[name], models)
                 self._check_name(models[name], models)
         return tuple(models.values())
 
@@ -63,14 +66,35 @@ class Models:
             how = below["config"].get("materialized")
             if how == "ephemeral":
                 yield from self._below(below)
-            elif below["resource_type"] == "source" or how == "view" or self._metas.get(name, ModelMeta()).continuous:
+            elif below["resource_type"] in ("source", "model"):
                 yield name
             else:
                 raise ProjectError(
-                    f"{node['name']} is kept up to date but reads {below['name']}, which is not",
+                    f"{node['name']} is kept up to date but reads {below['name']}, a {below['resource_type']}",
                     where=str(place_of(self._folder, node).within(below["name"])),
-                    mend=f"Give {below['name']} `meta: {{refresh: continuous}}`, or make it a view.",
+                    mend=f"Make a scheduled model of {below['name']} (`select * from ...`), and read that.",
                 )
+
+    def _is_scheduled(self, name: str) -> bool:
+        """Whether its rows come from what scheduled runs publish."""
+        how = self._nodes[name]["config"].get("materialized")
+        return name in self._metas and not self._metas[name].continuous and how in ("table", "incremental")
+
+    def _published(self, name: str) -> Model:
+        """A scheduled model: what it says is known when it was published, so its columns have to be declared."""
+        node, meta, place = self._nodes[name], self._metas[name], place_of(self._folder, self._nodes[name])
+        declared = Place(self._folder, node["patch_path"].partition("://")[2]) if node["patch_path"] else place
+        columns = tuple(column_of(column, declared.within(node["name"])) for column in node["columns"].values())
+        if not columns:
+            raise ProjectError(
+                f"the live run needs the columns of {node['name']}, a scheduled model, and they are not declared",
+                where=str(place),
+                mend="Declare them in a .yml file: `columns: [{name: profile_id, data_type: bigint}, ...]`.",
+            )
+        kind = meta.kind or "mart"
+        return Model(
+            node["alias"], node["schema"], "", "table", kind, (), None, False, place.path, columns, scheduled=True
+        )
 
     def _model(self, name: str, below: Iterable[str], models: Mapping[str, Model]) -> Model:
         node, meta, place = self._nodes[name], self._metas[name], place_of(self._folder, self._nodes[name])

@@ -53,7 +53,7 @@ class Model:
     """A model that is kept up to date, or a view that one needs. `sql` is compiled for the catalog `scope`.
 
     `depends_on` names tables and models as `schema.name`. `sweep` is how often a model that reads the clock is
-    evaluated for everyone.
+    evaluated for everyone. A `scheduled` one has no SQL here: its rows come from what scheduled runs publish.
     """
 
     name: str
@@ -66,11 +66,22 @@ class Model:
     uses_clock: bool
     path: str
     columns: tuple[Column, ...] = ()
+    scheduled: bool = False
 
     @property
     def relation(self) -> str:
         """`schema.name` in DuckDB."""
         return f"{self.schema}.{self.name}"
+
+    @property
+    def kept(self) -> bool:
+        """Whether its rows are kept up to date change by change."""
+        return self.materialized == "table" and not self.scheduled
+
+    @property
+    def of_customers(self) -> bool:
+        """Whether its rows belong to customers; those of a scheduled model may be the same for all."""
+        return not self.scheduled or any(column.name == "profile_id" for column in self.columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,31 +113,33 @@ def _mend_identifier(kind: str, column: str, customers: Table | None) -> str:
 
 
 def _columns(declared: Iterable[Node], place: Place) -> Iterator[Column]:
-    for column in declared:
-        name, data_type = column["name"], column["data_type"]
-        if name == "profile_id":
-            continue
-        if not data_type:
-            raise ProjectError(
-                f"column {name} has no data_type",
-                where=str(place.within(name)),
-                mend="Add the DuckDB type that holds its values, for example `data_type: bigint`.",
-            )
-        try:
-            kind = str(duckdb.sqltype(data_type))
-        except duckdb.Error:
-            raise ProjectError(
-                f"column {name} has the data_type {data_type}, which DuckDB does not know",
-                where=str(place.within(name)),
-                mend="Write a DuckDB type, for example `bigint`, `varchar`, `decimal(12,2)` or `timestamptz`.",
-            ) from None
-        if kind in UNCARRIED:
-            raise ProjectError(
-                f"column {name} has the data_type {data_type}, whose values ringup cannot keep as they are",
-                where=str(place.within(name)),
-                mend="Declare it as varchar.",
-            )
-        yield Column(name, kind)
+    yield from (column_of(column, place) for column in declared if column["name"] != "profile_id")
+
+
+def column_of(declared: Node, place: Place) -> Column:
+    """A column as it is declared, with its type as DuckDB writes it. Raises ProjectError."""
+    name, data_type = declared["name"], declared["data_type"]
+    if not data_type:
+        raise ProjectError(
+            f"column {name} has no data_type",
+            where=str(place.within(name)),
+            mend="Add the DuckDB type that holds its values, for example `data_type: bigint`.",
+        )
+    try:
+        kind = str(duckdb.sqltype(data_type))
+    except duckdb.Error:
+        raise ProjectError(
+            f"column {name} has the data_type {data_type}, which DuckDB does not know",
+            where=str(place.within(name)),
+            mend="Write a DuckDB type, for example `bigint`, `varchar`, `decimal(12,2)` or `timestamptz`.",
+        ) from None
+    if kind in UNCARRIED:
+        raise ProjectError(
+            f"column {name} has the data_type {data_type}, whose values ringup cannot keep as they are",
+            where=str(place.within(name)),
+            mend="Declare it as varchar.",
+        )
+    return Column(name, kind)
 
 
 def _is_made_of_others(kind: str) -> bool:

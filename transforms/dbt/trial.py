@@ -43,10 +43,16 @@ def tried(folder: Path, tables: Iterable[Table], models: Iterable[Model]) -> Ite
             con.execute(f"create table {quoted('scope', table.source, table.name)} ({', '.join(columns + profile)})")
         for model in models:
             place = Place(folder, model.path.removeprefix(f"{folder.resolve().name}/"))
-            _check_clock(model, place)
             name = quoted("scope", model.schema, model.name)
+            con.execute(f"create schema if not exists {quoted('scope', model.schema)}")
+            if model.scheduled:
+                declared = ", ".join(f"{quoted(column.name)} {column.data_type}" for column in model.columns)
+                con.execute(f"create table {name} ({declared})")
+                _check_columns(model, place)
+                yield model
+                continue
+            _check_clock(model, place)
             try:
-                con.execute(f"create schema if not exists {quoted('scope', model.schema)}")
                 con.execute(f"create view {name} as {model.sql}")
                 described = con.execute(f"select column_name, column_type from (describe {name})").fetchall()
             except duckdb.Error as error:
@@ -85,7 +91,8 @@ def _check_columns(model: Model, place: Place) -> None:
                 where=str(place.within(name)),
                 mend=f"Select `cast(... as varchar) as {name}`.",
             )
-    needed = {**(PROFILE if model.materialized == "table" else {}), **(EVENT if model.kind == "trigger" else {})}
+    by_profile = model.kept or model.kind in ("segment", "trigger")
+    needed = {**(PROFILE if by_profile else {}), **(EVENT if model.kind == "trigger" else {})}
     for name, data_type in needed.items():
         if name not in has:
             raise ProjectError(
