@@ -11,34 +11,27 @@ the transaction, and what comes of a transaction that was given out before goes 
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from connectors.blocks import NONE, blocks
 from connectors.chunk import Ints, ints
 from connectors.log import RECORDS, Partition, Positions
 
-_TRANSACTION = (
-    r'"transaction":\{"id":"(?P<id>[^"]*)","total_order":(?P<number>[0-9]{1,18})'
-    r'(?:(?P<truncated>,"data_collection_order":1\},"op":"t")|[,}])'
-)
 _SETTLED = 10_000
 """At least so many transactions that were given out are remembered, for what may come of them again."""
 
-_BEGIN = b'{"status":"BEGIN"'
 _POSTGRES = re.compile(r"(\d+):\d+")
-_GTID = r"^\d+-\d+-\d+$"
-_NONE = ""
-_NO_NUMBERS: Ints = np.empty(0, np.int64)
-
-Numbers: TypeAlias = dict[str, dict[str, Ints]]
-"""The numbers that changes have in their transaction, by transaction and topic."""
+_BEGIN = b'{"status":"BEGIN"'
+_AT_ONCE = 10_000
+"""How many ENDs are looked at together, while all of them are whole."""
 
 
 @dataclass(slots=True)
@@ -63,9 +56,8 @@ class Assembly:
 
     topics: Mapping[str, str]
     wait: float
-    held: pa.Table = field(default_factory=lambda: _arranged(RECORDS.empty_table())[0])
+    held: pa.Table = field(default_factory=lambda: _owned(RECORDS.empty_table()))
     _ends: list[_End] = field(default_factory=list)
-    _came: Numbers = field(default_factory=dict)
     _settled: set[str] = field(default_factory=set)
     _settled_before: set[str] = field(default_factory=set)
     _marks: dict[Partition, int] = field(default_factory=dict)
@@ -96,44 +88,40 @@ class Assembly:
         transaction = _same(said["id"])
         if self._is_settled(transaction):
             return
-        counts = ((self.topics.get(c["data_collection"]), c["event_count"]) for c in said["data_collections"] or ())
-        wanted = {topic: _count(count) for topic, count in counts if topic is not None}
+        wanted: dict[str, int] = {}
+        for table in said["data_collections"] or ():
+            if (topic := self.topics.get(table["data_collection"])) is not None:
+                wanted[topic] = _count(table["event_count"])
         self._ends.append(_End(transaction, wanted, place, offset))
 
     def add(self, changes: pa.Table) -> pa.Table:
         """Take in changes, and give out what is complete now, in the order in which it is to be applied."""
-        fresh: Numbers = {}
         if changes.num_rows:
-            arranged, fresh = _arranged(changes)
-            self.held = pa.concat_tables([self.held, arranged])
+            self.held = pa.concat_tables([self.held, _owned(changes)])
             if not self._ends:
                 self._since = None
-        complete: dict[str, int] = {}
-        ready = 0
-        for end in self._ends:
-            if not self._whole(end, fresh.get(end.transaction, {})):
-                break
-            complete[end.transaction] = ready
-            ready += 1
+        ready = self._whole()
+        complete = {end.transaction: rank for rank, end in enumerate(self._ends[:ready])}
         if ready:
             del self._ends[:ready]
             self._since = None
-        given = self._release(complete)
-        for transaction, tables in fresh.items():
-            if not self._is_settled(transaction):
-                came = self._came.setdefault(transaction, {})
-                for topic, numbers in tables.items():
-                    came[topic] = np.union1d(came[topic], numbers) if topic in came else numbers
-        return given
+        return self._release(complete)
 
-    def _whole(self, end: _End, fresh: Mapping[str, Ints]) -> bool:
-        """Whether all changes of a transaction have come, with those that are `fresh`."""
-        came = self._came.get(end.transaction, {})
-        for topic, count in end.changes.items():
-            known, new = came.get(topic, _NO_NUMBERS), fresh.get(topic, _NO_NUMBERS)
-            if len(known) + len(new) < count or (len(known) and len(new) and len(np.union1d(known, new)) < count):
-                return False
-        return True
+    def _whole(self) -> int:
+        """Of how many of the first ENDs all changes have come."""
+        if not self._ends:
+            return 0
+        topics = list(self.topics.values())
+        names, came = _counted(self.held, topics)
+        ready = 0
+        while ends := self._ends[ready : ready + _AT_ONCE]:
+            wanted = np.array([[end.changes.get(topic, 0) for topic in topics] for end in ends])
+            rows = pc.index_in(pa.array([end.transaction for end in ends]), names)
+            whole = (came[pc.fill_null(rows, len(names)).to_numpy()] >= wanted).all(axis=1)
+            if not whole.all():
+                return ready + int(whole.argmin())
+            ready += len(ends)
+        return ready
 
     def _is_settled(self, transaction: str) -> bool:
         """Whether it was given out of late."""
@@ -156,7 +144,7 @@ class Assembly:
 
     def tear(self) -> tuple[pa.Table, int]:
         """Give out all that is held as it is, and how many transactions that is."""
-        torn = [name for name in self.held.column("transaction").unique().to_pylist() if name != _NONE]
+        torn = [name for name in self.held.column("transaction").unique().to_pylist() if name != NONE]
         ended = {end.transaction for end in self._ends}
         self._ends.clear()
         self._since = None
@@ -170,7 +158,7 @@ class Assembly:
             return self.held.select(RECORDS.names)
         owners = self.held.column("transaction").combine_chunks().dictionary_encode()
         names = owners.dictionary.to_pylist()
-        of = [complete.get(n, -1 if n == _NONE or self._is_settled(n) else len(complete)) for n in names]
+        of = [complete.get(n, -1 if n == NONE or self._is_settled(n) else len(complete)) for n in names]
         ranks: Ints = np.array(of, np.int64)[owners.indices.to_numpy()]
         ranks = _after_those_before(ranks, self.held)
         going = np.flatnonzero(ranks < len(complete))
@@ -184,7 +172,6 @@ class Assembly:
         """They are given out; remember them for a while."""
         for name in transactions:
             self._settled.add(name)
-            self._came.pop(name, None)
         if len(self._settled) > _SETTLED:
             self._settled, self._settled_before = set(), self._settled
 
@@ -204,45 +191,27 @@ def _after_those_before(ranks: Ints, rows: pa.Table) -> Ints:
     return lifted
 
 
-def _arranged(changes: pa.Table) -> tuple[pa.Table, Numbers]:
-    """The changes with the transaction that each belongs to, an empty text for none; and their numbers in it."""
-    found = pc.extract_regex(changes.column("value"), _TRANSACTION)
-    written = pc.fill_null(pc.struct_field(found, "id"), _NONE).combine_chunks().dictionary_encode()
-    names = [_same(name) for name in written.dictionary.to_pylist()]
-    owners = pc.take(pa.array(names, pa.string()), written.indices)
-    truncated = pc.fill_null(pc.not_equal(pc.struct_field(found, "truncated"), ""), False)
-    if pc.any(truncated).as_py():
-        owners = _without_unended(owners, truncated.combine_chunks())
-    numbers = pc.fill_null(pc.cast(pc.struct_field(found, "number"), pa.int64()), 0)
-    return changes.append_column("transaction", owners), _numbered(owners, changes.column("topic"), numbers)
+def _owned(changes: pa.Table) -> pa.Table:
+    """The changes with the transaction that each belongs to, and its number in it."""
+    found = blocks(changes.column("value"))
+    written = found.column("transaction").combine_chunks().dictionary_encode()
+    owners = pa.array([_same(name) for name in written.dictionary.to_pylist()], pa.string()).take(written.indices)
+    return changes.append_column("transaction", owners).append_column("number", found.column("number"))
 
 
-def _without_unended(owners: pa.Array, truncated: pa.Array) -> pa.Array:
-    """MariaDB's TRUNCATE is a transaction of its own, whose END never comes: it belongs to none."""
-    gtids = pc.match_substring_regex(owners, _GTID)
-    return pc.if_else(pc.and_(truncated, gtids), _NONE, owners)
+def _counted(changes: pa.Table, topics: Sequence[str]) -> tuple[pa.Array, Ints]:
+    """The transactions of changes, and how many each topic has of each, one row a transaction; a last row has none.
 
-
-def _numbered(owners: pa.Array, topics: pa.ChunkedArray, numbers: pa.ChunkedArray) -> Numbers:
-    """The numbers of the changes that came, each once, by transaction and topic."""
-    owner, topic = owners.dictionary_encode(), topics.combine_chunks().dictionary_encode()
-    names, tables = owner.dictionary.to_pylist(), topic.dictionary.to_pylist()
-    groups = owner.indices.to_numpy().astype(np.int64) * len(tables) + topic.indices.to_numpy()
-    order = np.lexsort((numbers.to_numpy(), groups))
-    groups, sorted_numbers = groups[order], numbers.to_numpy()[order]
-    if not groups.size:
-        return {}
-    first = np.r_[True, (np.diff(groups) != 0) | (np.diff(sorted_numbers) != 0)]
-    groups, sorted_numbers = groups[first], sorted_numbers[first]
-    starts = np.flatnonzero(np.r_[True, np.diff(groups) != 0])
-    came: Numbers = {}
-    for group, begin, end in zip(
-        groups[starts].tolist(), starts.tolist(), [*starts[1:].tolist(), groups.size], strict=True
-    ):
-        name = names[group // len(tables)]
-        if name != _NONE:
-            came.setdefault(name, {})[tables[group % len(tables)]] = sorted_numbers[begin:end]
-    return came
+    What came twice counts once.
+    """
+    owners = changes.column("transaction").combine_chunks().dictionary_encode()
+    numbers = changes.column("number").combine_chunks().dictionary_encode()
+    tables = pc.index_in(changes.column("topic"), pa.array(topics, pa.string())).to_numpy()
+    groups = owners.indices.to_numpy().astype(np.int64) * len(topics) + tables
+    keys = np.sort(groups * len(numbers.dictionary) + numbers.indices.to_numpy())
+    once = keys[np.diff(keys, prepend=-1) > 0] // max(len(numbers.dictionary), 1)
+    shape = len(owners.dictionary) + 1, len(topics)
+    return owners.dictionary, np.bincount(once, minlength=math.prod(shape)).reshape(shape)
 
 
 def _count(said: object) -> int:
