@@ -36,10 +36,10 @@ _AT_ONCE = 10_000
 
 @dataclass(slots=True)
 class _End:
-    """The END of a transaction: its id, how many changes each topic has, and its own place."""
+    """The END of a transaction: its id, how many changes each of the topics has, and its own place."""
 
     transaction: str
-    changes: dict[str, int]
+    changes: list[int]
     place: Partition
     offset: int
 
@@ -62,6 +62,10 @@ class Assembly:
     _settled_before: set[str] = field(default_factory=set)
     _marks: dict[Partition, int] = field(default_factory=dict)
     _since: float | None = None
+    _tables: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._tables = {table: number for number, table in enumerate(self.topics)}
 
     @property
     def open(self) -> bool:
@@ -70,7 +74,8 @@ class Assembly:
 
     def waits_for(self, topics: Collection[str]) -> bool:
         """Whether the first transaction that waits has changes in one of these."""
-        return any(topic in topics for end in self._ends[:1] for topic in end.changes)
+        counts = zip(self.topics.values(), self._ends[0].changes, strict=True) if self._ends else ()
+        return any(count and topic in topics for topic, count in counts)
 
     def upto(self) -> Positions:
         """How far the transaction topic was used up: before the first END that waits for its changes."""
@@ -88,10 +93,10 @@ class Assembly:
         transaction = _same(said["id"])
         if self._is_settled(transaction):
             return
-        wanted: dict[str, int] = {}
+        wanted = [0] * len(self._tables)
         for table in said["data_collections"] or ():
-            if (topic := self.topics.get(table["data_collection"])) is not None:
-                wanted[topic] = _count(table["event_count"])
+            if (number := self._tables.get(table["data_collection"])) is not None:
+                wanted[number] = _count(table["event_count"])
         self._ends.append(_End(transaction, wanted, place, offset))
 
     def add(self, changes: pa.Table) -> pa.Table:
@@ -111,11 +116,10 @@ class Assembly:
         """Of how many of the first ENDs all changes have come."""
         if not self._ends:
             return 0
-        topics = list(self.topics.values())
-        names, came = _counted(self.held, topics)
+        names, came = _counted(self.held, list(self.topics.values()))
         ready = 0
         while ends := self._ends[ready : ready + _AT_ONCE]:
-            wanted = np.array([[end.changes.get(topic, 0) for topic in topics] for end in ends])
+            wanted = np.array([end.changes for end in ends])
             rows = pc.index_in(pa.array([end.transaction for end in ends]), names)
             whole = (came[pc.fill_null(rows, len(names)).to_numpy()] >= wanted).all(axis=1)
             if not whole.all():

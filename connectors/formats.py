@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 from confluent_kafka import Message
 
 from connectors.kafka_errors import UnknownSchema
@@ -46,10 +47,17 @@ class Formats:
         """Changes of one partition, with the columns of `RECORDS`."""
         rows = len(messages)
         topic, partition = pa.repeat(pa.scalar(place[0]), rows), pa.repeat(pa.scalar(place[1], pa.int32()), rows)
-        offsets = pa.array([message.offset() for message in messages], pa.int64())
-        keys = as_column(self.texts(f"{place[0]} key", [message.key() for message in messages]))
-        values = as_column(self.texts(place[0], [message.value() for message in messages]))
+        offsets = pa.array(list(map(Message.offset, messages)), pa.int64())
+        keys = self._column(f"{place[0]} key", list(map(Message.key, messages)))
+        values = self._column(place[0], list(map(Message.value, messages)))
         return pa.table([topic, partition, offsets, keys, values], schema=RECORDS)
+
+    def _column(self, kind: str, values: Sequence[bytes | None]) -> pa.Array:
+        """Values of one kind as a column of `RECORDS`. Where all are JSON without schemas, none is looked at alone."""
+        column = pa.array(values, pa.binary())
+        if any(pc.any(pc.starts_with(column, head)).as_py() for head in (_AVRO, _SCHEMA)):
+            return as_column(self.texts(kind, values))
+        return as_column(column)
 
     def words(self, place: Partition, messages: Sequence[Message]) -> Iterator[tuple[int, bytes]]:
         """What a connector says of itself in one partition, with the offsets."""
@@ -117,12 +125,13 @@ def _head(value: bytes) -> bytes | None:
     return None
 
 
-def as_column(texts: Sequence[Text]) -> pa.Array:
+def as_column(texts: Sequence[Text] | pa.BinaryArray) -> pa.Array:
     """As a column of `RECORDS`."""
+    column = pa.array(texts, pa.binary())
     try:
-        return pa.array(texts, pa.binary()).cast(pa.string())
+        return column.cast(pa.string())
     except pa.ArrowInvalid:  # there is something that is no UTF-8
-        return pa.array([_utf8(text) for text in texts], pa.binary()).cast(pa.string())
+        return pa.array([_utf8(text) for text in column.to_pylist()], pa.binary()).cast(pa.string())
 
 
 def _utf8(text: Text) -> Text:

@@ -27,8 +27,10 @@ def were_read(values: pa.ChunkedArray) -> pa.ChunkedArray:
 def apart(changes: pa.Table) -> list[tuple[pa.Table, bool]]:
     """The rows that a snapshot read, and then the other changes; what there is none of is left out."""
     read = were_read(changes.column("value"))
-    parts = ((changes.filter(read), True), (changes.filter(pc.invert(read)), False))
-    return [(part, snapshot) for part, snapshot in parts if part.num_rows]
+    rows = pc.sum(read).as_py() or 0
+    if rows in (0, changes.num_rows):  # nearly always, and nothing need be copied
+        return [(changes, rows > 0)] if changes.num_rows else []
+    return [(changes.filter(read), True), (changes.filter(pc.invert(read)), False)]
 
 
 class Scans:
