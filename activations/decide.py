@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from activations.rules.known import known
 from activations.rules.when import when
-from activations.types import Decision, Verdict
+from activations.types import Answer, Decision, Verdict
 from transforms.changes import Candidate, TriggerFired
 
 if TYPE_CHECKING:
@@ -29,18 +29,19 @@ def event_id_of(candidate: Candidate) -> str:
 
 def decide(candidate: Candidate, activation: ActivationSpec, *, snapshot: bool, now: datetime) -> Decision:
     """Judge one candidate by every rule of one activation. `snapshot` says that the batch is no news."""
-    rules = _judged(kind_of(candidate), activation.when, snapshot)
+    verdict, rules = _judged(kind_of(candidate), activation.when, snapshot)
     return Decision(
         activation=activation.name,
         profile_id=candidate.profile_id,
         event_id=event_id_of(candidate),
-        verdict="send" if all(verdict.passed for verdict in rules) else "suppress",
+        verdict=verdict,
         rules=rules,
         at=now,
     )
 
 
 @lru_cache(maxsize=64)
-def _judged(kind: str, wanted: str, snapshot: bool) -> tuple[Verdict, ...]:
-    """The verdicts of the rules that look at nothing of the candidate's own; the same values are the same object."""
-    return when(kind, wanted), known(snapshot)
+def _judged(kind: str, wanted: str, snapshot: bool) -> tuple[Answer, tuple[Verdict, ...]]:
+    """What the rules say that look at nothing of the candidate's own; the same values are the same object."""
+    rules = when(kind, wanted), known(snapshot)
+    return ("send" if all(rule.passed for rule in rules) else "suppress"), rules

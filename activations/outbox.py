@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.resources import files
+from operator import attrgetter
 from typing import Any
 
 import duckdb
@@ -145,7 +146,7 @@ def _rows(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
 def _table(
     schema: pa.Schema, items: Sequence[Decision] | Sequence[Delivery] | Sequence[Receipt], **given: Any
 ) -> pa.Table:
-    columns = {field.name: given.get(field.name) or [getattr(item, field.name) for item in items] for field in schema}
+    columns = {field.name: given.get(field.name) or list(map(attrgetter(field.name), items)) for field in schema}
     return pa.table(columns, schema=schema)
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from difflib import get_close_matches
 from functools import lru_cache
+from operator import itemgetter
 from string import Formatter
 from typing import TYPE_CHECKING, Any
 
@@ -55,11 +56,11 @@ def compiled(message: str) -> tuple[Piece, ...]:
 
 def render(message: str, row: Mapping[str, Any]) -> str:
     """The message for one row. A trait that is null is left empty; one that its format does not fit is shown plain."""
-    if None not in traits_of(message)(row):
-        try:
+    try:
+        if None not in traits_of(message)(row):
             return message.format_map(row)  # nearly always, and several times as fast
-        except (ValueError, TypeError):
-            pass
+    except (KeyError, ValueError, TypeError):
+        pass
     written = []
     for piece in compiled(message):
         written.append(piece.text)
@@ -72,7 +73,9 @@ def render(message: str, row: Mapping[str, Any]) -> str:
 def traits_of(message: str) -> Callable[[Mapping[str, Any]], Collection[Any]]:
     """What takes the values of a message's traits from a row."""
     traits = [piece.trait for piece in compiled(message) if piece.trait is not None]
-    return lambda row: [row.get(trait) for trait in traits]
+    if len(traits) > 1:
+        return itemgetter(*traits)
+    return lambda row: [row[trait] for trait in traits]
 
 
 def _shown(value: Any, spec: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
 _UTC = pa.timestamp("us", tz="UTC")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def rows_of(table: pa.Table) -> list[dict[str, Any]]:
@@ -21,7 +22,8 @@ def values_of(column: pa.ChunkedArray) -> list[Any]:
     if column.type != _UTC:
         values: list[Any] = column.to_pylist()
         return values
-    try:
-        return [at and at.replace(tzinfo=UTC) for at in column.to_numpy().tolist()]
-    except AttributeError as error:  # NumPy gives a number instead
+    since = column.cast(pa.int64()).cast(pa.duration("us")).to_numpy()
+    try:  # adding to a time in UTC takes a tenth of giving a time its zone
+        return [None if span is None else _EPOCH + span for span in since.tolist()]
+    except (OverflowError, TypeError) as error:  # NumPy gives a number for what is no timedelta
         raise OverflowError("a time before the year 1 or after 9999") from error

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from activations.messages import encode
@@ -23,6 +23,7 @@ def test_a_decimal_keeps_every_digit(value: Decimal) -> None:
 
 
 @given(st.datetimes(min_value=datetime(1, 1, 3), max_value=datetime(9999, 12, 29)), st.integers(-840, 840))
+@example(datetime(2026, 3, 1, 12), 0)
 def test_a_time_with_a_zone_is_the_same_instant_in_utc(value: datetime, minutes: int) -> None:
     """Times are UTC with microseconds, whatever zone they came in."""
     zoned = value.replace(tzinfo=timezone(timedelta(minutes=minutes)))
