@@ -74,8 +74,9 @@ def _unfit(column: Column) -> str:
         return f"{name} is null"
     if (digits := _scale(kind)) is not None:
         raw = quoted("raw " + column.name)
-        longer = f"length(rtrim({raw}, '0')) - strpos({raw}, '.') > {digits}"
-        return f"({name} is null or (strpos({raw}, '.') > 0 and {longer}))"
+        point = f"strpos({raw}, '.')"
+        perhaps = f"{point} between 1 and strlen({raw}) - {digits + 1}"  # cheap, and mostly not so
+        return f"({name} is null or ({perhaps} and length(rtrim({raw}, '0')) - {point} > {digits}))"
     if kind.startswith(("DATE", "TIMESTAMP")):
         return f"({name} is null or not isfinite({name}) or not {name}::timestamp between {_FIRST} and {_LAST})"
     return f"({name} is null or not isfinite({name}))" if kind in _FLOATS else f"{name} is null"
