@@ -11,7 +11,9 @@ from typing import Any
 
 import orjson
 
-from ringup.errors import WarehouseError
+from ringup.config import Config
+from ringup.errors import OwnedError, WarehouseError
+from ringup.service import Ownership
 from transforms.lake_files import put
 from transforms.prove import ModelProof
 
@@ -104,3 +106,15 @@ class History:
         said = {**asdict(run), "differ": run.differ}
         text = orjson.dumps(said, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str)
         put(self.folder_of(run) / "run.json", lambda out: out.write(text))
+
+
+def goes_on(config: Config) -> bool:
+    """Whether a scheduled run of the project goes on now."""
+    folder = config.scheduled_folder
+    if not (folder / "owner.pid").exists():
+        return False
+    try:
+        with Ownership(folder, asks=True):
+            return False
+    except OwnedError:
+        return True

@@ -15,11 +15,10 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from ringup.batch_runs import History
+from ringup.batch_runs import History, goes_on
 from ringup.batches import run_batch
 from ringup.config import Config
-from ringup.errors import OwnedError, WarehouseError
-from ringup.service import Ownership
+from ringup.errors import WarehouseError
 from ringup.show import console
 
 _STYLES = {"published": "green", "running": "bold", "held": "red", "failed": "red", "died": "red"}
@@ -47,7 +46,7 @@ def show_batch(config: Config, *, as_json: bool) -> bool:
 def show_runs(config: Config, run: str | None, *, as_json: bool) -> None:
     """All of them, a line each; or one. Raises WarehouseError where there is none of that id."""
     folder = config.scheduled_folder
-    found = History(folder / "runs").runs(running=_goes_on(folder))
+    found = History(folder / "runs").runs(running=goes_on(config))
     if run is None:
         _print_json(found) if as_json else _all(found)
         return
@@ -59,16 +58,6 @@ def show_runs(config: Config, run: str | None, *, as_json: bool) -> None:
             mend="See which there are: ringup runs" if found else "Run one: ringup batch",
         )
     _print_json(one) if as_json else _one(one, folder / "runs" / one["id"])
-
-
-def _goes_on(folder: Path) -> bool:
-    if not folder.is_dir():
-        return False
-    try:
-        with Ownership(folder, asks=True):
-            return False
-    except OwnedError:
-        return True
 
 
 def _all(found: Sequence[Mapping[str, Any]]) -> None:

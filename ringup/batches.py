@@ -44,6 +44,7 @@ def run_batch(config: Config, tell: Tell) -> Run:
     Raises RingupError where it cannot begin, or dbt cannot read the project; OwnedError while another one goes on.
     """
     folder = config.scheduled_folder
+    folder_of(config)  # without a lake there is nothing that it could compute
     with Ownership(folder, "Wait until it has ended: ringup runs", "a scheduled run of this project"):
         history = History(folder / "runs")
         run = history.begin(datetime.now(UTC))

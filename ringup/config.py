@@ -23,6 +23,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from ringup.addresses import Address, Addresses, Brokers
 from ringup.checked import ConfigFile, nearest
 from ringup.durations import Duration, shown
+from ringup.times import cron, zone
 
 FILE_NAME = "ringup.yml"
 
@@ -115,6 +116,15 @@ class LakeSettings(Settings):
     """How long changes wait for others before a file is written, so that files do not become too many."""
 
 
+class ScheduleSettings(Settings):
+    """When the scheduled run is due, beside the live run."""
+
+    cron: Annotated[str, AfterValidator(cron)]
+    """The times, as cron has them: minute, hour, day of the month, month, weekday. `0 3 * * *` is three every night."""
+    time_zone: Annotated[str, AfterValidator(zone)] = "UTC"
+    """The time zone that these times are of, such as Europe/Berlin."""
+
+
 class Config(Settings):
     """A project. Paths are relative to the folder of ringup.yml."""
 
@@ -134,6 +144,8 @@ class Config(Settings):
     """How the pipeline works."""
     lake: LakeSettings | None = LakeSettings()
     """The copy of the change log in Parquet; `null` for none."""
+    schedule: ScheduleSettings | None = None
+    """When `ringup run` starts a scheduled run. Default: never; `ringup batch` is one."""
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
 

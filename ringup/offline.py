@@ -20,6 +20,7 @@ from ringup.config import Config
 from ringup.errors import LogError, ProjectError, WarehouseError
 from ringup.metrics import Metrics
 from ringup.questions import Questions
+from ringup.scheduling import told_of
 from transforms.project import Model, Project, load_project
 from transforms.prove import ProofReport
 from transforms.scope import built_fact, built_of, show_whole, views_of
@@ -83,6 +84,7 @@ def status(config: Config) -> dict[str, Any]:
             "sources": {source.name: asdict(SourceState("stopped")) for source in sources},
             "lag": lag,
             "log": {"state": log.state, "cause": log.cause, "mend": log.mend},
+            "scheduled": told_of(config),
             "lake": {"state": "stopped" if config.lake else "off", "cause": None, "mend": None},
             **Metrics().snapshot(),
             "waiting": {},

@@ -30,6 +30,7 @@ from ringup.lakes import open_lake, standing_of
 from ringup.metrics import Metrics
 from ringup.publishing import Watch
 from ringup.questions import Questions
+from ringup.scheduling import Schedule, told_of
 from ringup.standing import standing
 from transforms.changes import Candidate
 from transforms.compact import compact, compact_if_long
@@ -72,6 +73,7 @@ class Pipeline:
         self.lake = open_lake(config, sources, self.project.tables, engine.warehouse, self.log.hold)
         self.anew = Anew(self.engine, sources)
         self.published = Watch(config.scheduled_folder / "published") if engine.refresh.adopts else None
+        self.schedule = Schedule(config)
         self.questions = Questions(self.engine.warehouse.reader(), self.project)
         self._swept: dict[str, datetime] = {}
         self._looked = 0.0
@@ -106,6 +108,7 @@ class Pipeline:
                     compact_if_long(self.engine.warehouse, self.engine.mirror)
                     self._sweep()
                     self._adopt()
+                    self.schedule.check()
                     self.dispatcher.refill(partial(pending, self.engine.warehouse.con))
         finally:
             self._become("stopping", on_change)
@@ -202,6 +205,7 @@ class Pipeline:
         """
         failed = None
         steps: list[Callable[[], object]] = [
+            self.schedule.stop,
             self.capture.stop,
             self.dispatcher.stop,
             self._quiet,
@@ -209,7 +213,7 @@ class Pipeline:
             self.engine.close,
         ]
         if self.lake is not None:
-            steps.insert(1, self.lake.stop)
+            steps.insert(2, self.lake.stop)
         for step in steps:
             try:
                 step()
@@ -226,6 +230,7 @@ class Pipeline:
             "lag": self.lag(),
             "log": {"state": "trouble" if self.log.trouble else "up", "cause": self.log.trouble, "mend": None},
             "lake": standing_of(self.lake),
+            "scheduled": told_of(self.config, self.schedule),
             **self.metrics.snapshot(),
             "waiting": self.dispatcher.waiting(),
             "channels": {

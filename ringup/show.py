@@ -33,7 +33,20 @@ def error(problem: RingupError, *, as_json: bool = False) -> None:
 def status(answer: Mapping[str, Any]) -> None:
     """What the pipeline is doing, a line for each figure."""
     since = [name for name in SINCE_THE_START if name in answer]
-    apart = ("sources", "log", "lake", "channels", "reasons", "absent", "edited", "outdated", "outbox", "rows", *since)
+    apart = (
+        "sources",
+        "log",
+        "lake",
+        "scheduled",
+        "channels",
+        "reasons",
+        "absent",
+        "edited",
+        "outdated",
+        "outbox",
+        "rows",
+        *since,
+    )
     console.print(_pairs({name: _count(value) for name, value in answer.items() if name not in apart}))
     console.print(Text("\nSources", style="bold"))
     console.print(_pairs({name: _source(said) for name, said in answer["sources"].items()}))
@@ -41,6 +54,9 @@ def status(answer: Mapping[str, Any]) -> None:
         if answer[name]["cause"]:
             console.print(Text(f"\n{title}", style="bold"))
             console.print(_pairs({name: _source(answer[name])}))
+    if said := _scheduled(answer["scheduled"]):
+        console.print(Text("\nScheduled runs", style="bold"))
+        console.print(_pairs(said))
     if answer["channels"]:
         console.print(Text("\nChannels", style="bold"))
         console.print(_pairs({name: _source(said) for name, said in answer["channels"].items()}))
@@ -107,6 +123,19 @@ def proof(answer: Mapping[str, Any]) -> None:
                 console.print(Text.assemble((f"{side:9} ", "red" if side == "kept" else "green"), values))
     style = "bold red" if answer["differ"] else "bold green"
     console.print(Text(f"\n{answer['differ']:,} rows differ", style=style))
+
+
+def _scheduled(said: Mapping[str, Any]) -> dict[str, str]:
+    """The newest scheduled run, and when the next is due."""
+    found = {}
+    if (last := said["last"]) is not None:
+        differ = f", {last['differ']:,} rows differ" if last["differ"] else ""
+        found["last"] = f"{last['state']}{differ}, {last['began'][:16]} UTC" + (
+            f": {last['why']}" if last["why"] else ""
+        )
+    if said["due"] is not None:
+        found["next"] = f"{said['due'][:16]} UTC"
+    return found
 
 
 def _aside(reasons: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -71,6 +71,12 @@ class Analyst:
         """The project's settings."""
         return load_config(self.folder, {}, channels=False)
 
+    def scheduled(self, cron: str) -> Config:
+        """The project's settings, with times at which a scheduled run is due."""
+        with (self.folder / "ringup.yml").open("a") as file:
+            file.write(f"schedule: {{cron: '{cron}'}}\n")
+        return self.config
+
     def go_live(self, records: Sequence[tuple[str, str | None]]) -> None:
         """A run reads these as the first snapshots, computes the models, and stops."""
         self._run(records, begin=True)

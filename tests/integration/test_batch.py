@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from ringup.batch_runs import History, Run
+from ringup.batch_runs import History, Run, goes_on
 from ringup.batches import run_batch
 from ringup.errors import LakeError, OwnedError, ProjectError, WarehouseError
+from ringup.scheduling import Schedule, told_of
 from ringup.service import Ownership
 from tests.analyst import Analyst
+from tests.waiting import wait_for
 from transforms.published import published
 
 RANKS = """
@@ -151,11 +154,38 @@ def test_a_lake_that_lacks_what_is_kept_is_waited_for_and_then_told(
     """Nothing is computed of a part of the rows."""
     for file in analyst.lake.files():
         file.path.unlink()
-    from datetime import timedelta
-
     monkeypatch.setattr("ringup.batches.PATIENCE", timedelta(seconds=-9.5))
     with pytest.raises(LakeError, match="does not have what the live run took in"):
         run_batch(analyst.config, tell)
+
+
+def test_a_run_begins_when_it_is_due_and_one_that_was_missed_is_made_up_for(analyst: Analyst) -> None:
+    """A child of the live run does it; what becomes of it is in the record. Nothing begins before its time."""
+    config = analyst.scheduled("0 3 * * *")
+    now = [datetime(2026, 11, 28, 2, 59, tzinfo=UTC)]
+    schedule = Schedule(config, lambda: now[0])
+    schedule.check()
+    assert told_of(config, schedule) == {"last": None, "due": "2026-11-28T03:00:00+00:00"}
+    now[0] += timedelta(minutes=1)
+    schedule.check()
+
+    def published_once() -> bool:
+        schedule.check()
+        last = told_of(config)["last"]
+        return last is not None and last["state"] == "published"
+
+    wait_for(published_once, 120)
+    assert schedule.due == datetime(2026, 11, 29, 3, tzinfo=UTC)
+    [record] = History(config.scheduled_folder / "runs").runs(running=False)
+    later = Schedule(config, lambda: datetime(2027, 1, 1, tzinfo=UTC))
+    assert later.due is not None
+    assert later.due <= datetime.fromisoformat(record["began"]) + timedelta(days=1)
+    later.check()
+    assert later.due == datetime(2027, 1, 1, 3, tzinfo=UTC)
+    later.stop()
+    states = [run["state"] for run in History(config.scheduled_folder / "runs").runs(running=goes_on(config))]
+    assert states[-1] == "published"
+    assert "published" not in states[:-1]
 
 
 def test_before_anything_ran_there_is_nothing_to_compute(tmp_path: Path) -> None:

@@ -8,6 +8,15 @@ import pytest
 
 from ringup import show
 
+LAST = {
+    "id": "2026-11-28T03-00-00.000Z",
+    "state": "held",
+    "why": None,
+    "differ": 2,
+    "began": "2026-11-28T03:00:00+00:00",
+    "ended": "2026-11-28T03:01:00+00:00",
+}
+SCHEDULED = {"last": LAST, "due": "2026-11-29T03:00:00+00:00"}
 STATUS: dict[str, Any] = {
     "state": "waiting for crm",
     "sources": {
@@ -17,6 +26,7 @@ STATUS: dict[str, Any] = {
     "lag": 12345,
     "log": {"state": "trouble", "cause": "no Kafka broker answers", "mend": None},
     "lake": {"state": "trouble", "cause": "the disk is full", "mend": "Free some space"},
+    "scheduled": SCHEDULED,
     "messages": 3,
     "outdated": [],
     "channels": {"crm": {"state": "trouble", "cause": "takes no messages; they wait: HTTP 503", "mend": None}},
@@ -57,6 +67,8 @@ def test_status_is_a_line_for_each_figure(capsys: pytest.CaptureFixture[str]) ->
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["state", "waiting", "for", "crm"] in lines
     assert ["pos", "streaming"] in lines
+    assert ["last", "held,", "2", "rows", "differ,", "2026-11-28T03:00", "UTC"] in lines
+    assert ["next", "2026-11-29T03:00", "UTC"] in lines
     crm = lines.index(["crm", "waiting"])
     assert lines[crm + 1 : crm + 3] == [["it", "does", "not", "answer"], ["start", "the", "database"]]
     assert ["lag", "12,345"] in lines
