@@ -30,6 +30,8 @@ from ringup.durations import shown
 from ringup.metrics import Metrics
 from tests.house import ROOT, variables
 from transforms.dbt.declared import Activation, Identity, ModelMeta, TableMeta
+from transforms.quality_rules import OWN
+from transforms.quality_suites import ExpectationFields
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -161,6 +163,18 @@ def test_every_way_to_a_customer_is_documented() -> None:
     text = (ROOT / "docs" / "models.md").read_text()
     for name in Identity.model_fields:
         assert f"\n| `{name}: " in text
+
+
+def test_every_field_of_an_expectation_is_documented() -> None:
+    """docs/models.md has a row for each field, and for each of ringup's own with its `kwargs` and their defaults."""
+    text = section("models.md", "Expectations")
+    for name in ExpectationFields.model_fields:
+        assert f"\n| `{name}` |" in text
+    for name, rule in OWN.items():
+        row = re.search(rf"^\| `{name}` \| (.*?) \|", text, re.MULTILINE)
+        assert row, name
+        for kwarg, field in rule.model_fields.items():
+            assert (f"`{kwarg}`" if field.is_required() else f"`{kwarg}: {field.default}`") in row[1]
 
 
 def test_every_figure_of_the_status_is_documented() -> None:

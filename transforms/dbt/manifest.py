@@ -23,6 +23,9 @@ DBT = (sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--no-use-co
 """dbt's command, whatever is in the path."""
 
 PRODUCED = {"target", "logs"}
+UNREAD = {*PRODUCED, "expectations"}
+"""Folders of the project that dbt does not read."""
+
 NOISE = re.compile(r"(\w+ )?Error|-+")
 QUIET = {"DO_NOT_TRACK": "1", "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
 
@@ -60,7 +63,7 @@ def fingerprint(folder: Path) -> str:
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
         hidden = any(part.startswith(".") for part in parts)
-        if hidden or parts[0] in PRODUCED or ".duckdb" in path.suffixes or not path.is_file():
+        if hidden or parts[0] in UNREAD or ".duckdb" in path.suffixes or not path.is_file():
             continue
         content = path.read_bytes()
         digest.update(f"\0{'/'.join(parts)}\0{len(content)}\0".encode() + content)
