@@ -16,6 +16,7 @@ from ringup.errors import OwnedError, WarehouseError
 from ringup.service import Ownership
 from transforms.lake_files import put
 from transforms.prove import ModelProof
+from transforms.quality_report import ModelStats
 
 KEPT = 30
 """Runs whose records are kept."""
@@ -23,13 +24,14 @@ KEPT = 30
 
 @dataclass(frozen=True, slots=True)
 class ModelRun:
-    """A model in a run: its clock, its rows, the seconds it took, and why it is not good, if it is not."""
+    """A model in a run: its clock, its rows, the seconds it took, why it is not good, if it is not, and warnings."""
 
     name: str
     clock: str
     rows: int | None
     seconds: float
     why: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Run:
 
     `state` is `running`, `published`, `held` (something is not good, and was not published), `failed` (nothing was), or
     `died`. `batch` is the live run's commit that it computed, `as_of` the time that it was computed for. `proofs` hold
-    its continuous models against what was kept.
+    its continuous models against what was kept; `stats` are the good models in figures, by which later ones are checked.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Run:
     as_of: datetime | None = None
     models: tuple[ModelRun, ...] = ()
     proofs: tuple[ModelProof, ...] = ()
+    stats: tuple[ModelStats, ...] = ()
 
     @property
     def differ(self) -> int:
@@ -86,6 +89,11 @@ class History:
             if run["state"] == "running" and (place > 0 or not running):
                 run["state"] = "died"
         return found
+
+    def stats(self) -> list[ModelStats]:
+        """The figures of good models, the newest last."""
+        found = reversed(self.runs(running=True))
+        return [ModelStats.read(said) for run in found for said in run.get("stats", ())]
 
     def read(self, name: str) -> dict[str, Any]:
         """One record. Raises WarehouseError where there is none."""

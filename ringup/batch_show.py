@@ -89,11 +89,16 @@ def _one(run: Mapping[str, Any], folder: Path) -> None:
             Text("; ".join(model["why"]), style="red") if model["why"] else Text("good", style="green"),
         )
     console.print(table)
+    for model in run["models"]:
+        for words in model.get("warnings", ()):
+            console.print(Text(f"{model['name']}: {words}", style="yellow"), soft_wrap=True)
     if run["why"]:
         console.print(Text(f"\n{run['why']}", style="dim"), soft_wrap=True)
     console.print(Text(f"\n{run['state']} in {_seconds(run)} s", style=_STYLES.get(run["state"], "")), end="")
     console.print(Text(f": {run['differ']:,} rows differ from those that are kept, at commit {run['batch']}"))
     console.print(Text(f"The log of dbt: {folder / 'dbt.log'}", style="dim"), soft_wrap=True)
+    if (docs := folder / "docs").is_dir():
+        console.print(Text(f"What was expected and found: {docs}", style="dim"), soft_wrap=True)
 
 
 def _seconds(run: Mapping[str, Any]) -> str:

@@ -24,12 +24,15 @@ from ringup.lakes import folder_of
 from ringup.service import Ownership
 from transforms.audit import audit
 from transforms.dbt.manifest import DBT, QUIET, fingerprint
-from transforms.dbt.results import Built, built
+from transforms.dbt.results import Built, built, with_faults
 from transforms.lake import Lake
 from transforms.lake_cut import Cut, note, noted
 from transforms.project import load_project
 from transforms.prove import ModelProof
 from transforms.published import Version, misfits, publish
+from transforms.quality import check
+from transforms.quality_report import ModelReport, Report
+from transforms.quality_suites import read_suites
 
 PATIENCE = timedelta(seconds=60)
 """How long to wait, beyond `lake.every`, until the lake has what the copied rows were made of."""
@@ -49,7 +52,7 @@ def run_batch(config: Config, tell: Tell) -> Run:
         history = History(folder / "runs")
         run = history.begin(datetime.now(UTC))
         try:
-            run = _run(config, folder, history.folder_of(run), run, tell)
+            run = _run(config, folder, history, run, tell)
         except BaseException as error:
             history.end(replace(run, state="failed", why=str(error) or type(error).__name__))
             raise
@@ -57,12 +60,14 @@ def run_batch(config: Config, tell: Tell) -> Run:
         return run
 
 
-def _run(config: Config, folder: Path, own: Path, run: Run, tell: Tell) -> Run:
+def _run(config: Config, folder: Path, history: History, run: Run, tell: Tell) -> Run:
+    own = history.folder_of(run)
     tell("copying what is kept", 0, 0)
     kept, work = own / "kept.duckdb", folder / "work.duckdb"
     copied = service.answer(config, "copy", path=str(kept))
     as_of = datetime.fromisoformat(copied["as_of"])
     run = replace(run, batch=copied["batch"], as_of=as_of)
+    suites = read_suites(config.dbt_folder)
     try:
         tell("waiting for the lake", 0, 0)
         _wait_for_lake(config, own, Cut(flat(copied["positions"]), copied["topics"]))
@@ -70,12 +75,18 @@ def _run(config: Config, folder: Path, own: Path, run: Run, tell: Tell) -> Run:
         project = load_project(config.dbt_folder, config.state_folder / "dbt")
         _build(config, own, work, copied["as_of"], tell)
         wrong = misfits(work, (model for model in project.models if model.scheduled))
-        found = [replace(one, why=one.why + wrong.get(one.relation, ())) for one in built(own / "dbt")]
+        found = with_faults(built(own / "dbt"), wrong)
         tell("comparing with what is kept", 0, 0)
         good = {one.relation for one in found if not one.why}
         proofs = () if edited else audit(work, kept, project, as_of, good)
     finally:
         kept.unlink(missing_ok=True)
+    tell("checking what is expected", 0, 0)
+    there = {one.name for one in found if not one.why}
+    asked = [suite for suite in suites if suite.model in there]
+    report = check(work, asked, history.stats(), as_of, own / "docs")
+    found = with_faults(found, {one.model: _words(one, critical=True) for one in report.models if not one.ok})
+    good = {one.name for one in found if not one.why}
     tell("publishing", 0, 0)
     scheduled = [one for one in found if one.table and not one.continuous]
     made = _publish(folder, work, run.id, as_of, scheduled)
@@ -83,8 +94,9 @@ def _run(config: Config, folder: Path, own: Path, run: Run, tell: Tell) -> Run:
         run,
         state="published" if all(not one.why for one in found) else "held",
         why="the project was edited since the live run began, so nothing was compared" if edited else None,
-        models=tuple(_model_run(one, made, proofs) for one in found if one.table),
+        models=tuple(_model_run(one, made, proofs, report) for one in found if one.table),
         proofs=proofs,
+        stats=tuple(one.stats for one in report.models if one.stats is not None and one.model in good),
     )
 
 
@@ -153,7 +165,11 @@ def _publish(folder: Path, work: Path, run: str, as_of: datetime, scheduled: Seq
     return {name: version.rows for name, version in done.models.items() if name in good}
 
 
-def _model_run(one: Built, rows: dict[str, int], proofs: Sequence[ModelProof]) -> ModelRun:
+def _words(checked: ModelReport, *, critical: bool) -> tuple[str, ...]:
+    return tuple(str(one) for one in checked.failures if (one.severity == "critical") == critical)
+
+
+def _model_run(one: Built, rows: dict[str, int], proofs: Sequence[ModelProof], report: Report) -> ModelRun:
     counted = {proof.model: proof.rows for proof in proofs}
     return ModelRun(
         one.name,
@@ -161,4 +177,7 @@ def _model_run(one: Built, rows: dict[str, int], proofs: Sequence[ModelProof]) -
         rows.get(one.relation, counted.get(one.name)),
         one.seconds,
         one.why,
+        tuple(
+            words for checked in report.models if checked.model == one.name for words in _words(checked, critical=False)
+        ),
     )

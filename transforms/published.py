@@ -69,7 +69,7 @@ def misfits(computed: Path, models: Iterable[Model]) -> dict[str, tuple[str, ...
                 column: has.get(column.name) for column in model.columns if has.get(column.name) != column.data_type
             }
             if has and wrong:
-                found[model.relation] = tuple(
+                found[model.name] = tuple(
                     f"column {column.name} is declared as {column.data_type}, and is {kind or 'not there'}"
                     for column, kind in wrong.items()
                 )

@@ -100,6 +100,24 @@ def test_what_is_good_is_published_and_the_rest_stays_as_it_was(analyst: Analyst
     assert [record["state"] for record in records] == ["held", "published"]
 
 
+def test_what_is_not_as_expected_is_held_with_what_reads_it(analyst: Analyst) -> None:
+    """A suite of Great Expectations decides after dbt; a warning is told, and holds nothing."""
+    suites = analyst.folder / "dbt_project" / "expectations"
+    suites.mkdir()
+    between = "{type: expect_column_values_to_be_between, kwargs: {column: orders, max_value: %d}%s}"
+    (suites / "ranks.yml").write_text("expectations: [" + between % (4, "") + "]")
+    (suites / "regulars.yml").write_text("expectations: [" + between % (3, ", severity: warning") + "]")
+    run = run_batch(analyst.config, tell)
+    assert run.state == "held"
+    assert list(why(run)) == ["ranks", "top"]
+    assert "5 of profile_id 1" in why(run)["ranks"][0]
+    assert {model.name: len(model.warnings) for model in run.models if model.warnings} == {"regulars": 1}
+    assert [one.model for one in run.stats] == ["regulars"]
+    folder = History(analyst.config.scheduled_folder / "runs").folder_of(run)
+    assert list((folder / "docs").rglob("*.html"))
+    assert rows(analyst, "marts.other") == [(1, 50), (2, 40)]
+
+
 def test_a_model_without_a_column_that_is_declared_is_not_published(analyst: Analyst) -> None:
     """The live run counts on what is declared, also before anything is published."""
     top = analyst.folder / "dbt_project" / "models" / "top.sql"

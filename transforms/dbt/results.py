@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ class Built:
     """One model of a scheduled run. `why` says what is wrong with it or with what it reads; it is good without any.
 
     `continuous` ones are built, too, but only to be held against what the live run keeps. `built_of` is a checksum of
-    all the SQL that it comes from.
+    all the SQL that it comes from, `reads` the names of the models that it reads.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Built:
     seconds: float
     why: tuple[str, ...]
     built_of: str
+    reads: tuple[str, ...] = ()
 
     @property
     def relation(self) -> str:
@@ -58,9 +59,23 @@ def built(target: Path) -> tuple[Built, ...]:
                 float(result["execution_time"]) if result else 0.0,
                 wrong[name],
                 sums[name],
+                tuple(made["nodes"][one]["alias"] for one in below),
             )
         )
     return tuple(found)
+
+
+def with_faults(models: Iterable[Built], faults: Mapping[str, tuple[str, ...]]) -> list[Built]:
+    """The models with further faults, by name; what reads a model that is not good is not good, either."""
+    bad: set[str] = set()
+    found = []
+    for one in models:
+        why = one.why + faults.get(one.name, ())
+        why = why or tuple(f"it reads {name}" for name in one.reads if name in bad)
+        if why:
+            bad.add(one.name)
+        found.append(replace(one, why=why))
+    return found
 
 
 def _ordered(made: Node) -> Iterator[str]:
