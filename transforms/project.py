@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from transforms.dbt.activations import read_activations
+from transforms.dbt.locality import check_locality
 from transforms.dbt.manifest import manifest
 from transforms.dbt.models import Models
 from transforms.dbt.nodes import ActivationSpec, Column, Model, Project, Table
@@ -23,4 +24,5 @@ def load_project(folder: Path, state: Path) -> Project:
     models = Models(folder, made).all()
     tables = tuple(read_tables(folder, made, {name for model in models for name in model.depends_on}))
     models = tuple(tried(folder, tables, models))
+    check_locality(folder, tables, models)
     return Project(tables, models, tuple(read_activations(folder, made, models)), fingerprint)
