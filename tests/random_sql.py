@@ -17,8 +17,10 @@ SHOP = {
 
 @dataclass(slots=True)
 class Author:
-    """Writes queries. `relations` are what a FROM may name, with their columns; `careful` is how likely each part of a
-    query keeps customers apart."""
+    """Writes queries. `relations` are what a FROM may name, with their columns.
+
+    `careful` is how likely each part of a query keeps customers apart.
+    """
 
     random: Random
     relations: dict[str, tuple[str, ...]] = field(default_factory=lambda: dict(SHOP))
@@ -110,7 +112,7 @@ class Author:
             text += f" order by {', '.join(map(str, range(1, len(items) + 1)))}, {every}"
         sql = f"select {distinct}{', '.join(items)} {text}"
         if self._chance(0.1 if outer else 0.04) and "order by all" not in sql and " on (" not in distinct:
-            sql += f" order by all limit {self._one(1, 2)}"
+            sql += f" order by all limit {self._one('1', '2')}"
         return sql, tuple(names)
 
     def _profile(self, profiles: list[str]) -> str:
@@ -122,7 +124,7 @@ class Author:
         alias = self._alias()
         text, columns = self._relation(alias, depth, outer, first)
         sql, free = f"from {text} as {alias}", not any(c.endswith("profile_id") for c in columns)
-        for _ in range(self._one(0, 0, 1, 1, 2)):
+        for _ in range(int(self._one("0", "0", "1", "1", "2"))):
             other = self._alias()
             text, more = self._relation(other, depth, (*outer, *columns) if self._chance(0.2) else (), None)
             how = self._one(
@@ -196,7 +198,7 @@ class Author:
         simple = self._one(
             f"{one} = {other}",
             f"{one} < {other}",
-            f"{one} >= {self._one(0, 1, 2)}",
+            f"{one} >= {self._one('0', '1', '2')}",
             f"{one} is not null",
             f"{one} <> {other}",
         )
@@ -209,5 +211,5 @@ class Author:
     def _chance(self, likely: float) -> bool:
         return self.random.random() < likely
 
-    def _one(self, *values):  # type: ignore[no-untyped-def]
+    def _one(self, *values: str) -> str:
         return values[self.random.randrange(len(values))]

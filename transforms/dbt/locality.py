@@ -33,7 +33,7 @@ def check_locality(folder: Path, tables: Iterable[Table], models: Iterable[Model
     Models come after what they read, with their columns. Raises ProjectError with file, line and mend.
     """
     known: dict[str, Relation | ProjectError] = {CLOCK.replace('"', ""): Relation(False, (Out("as_of"),))}
-    known |= {table.relation.lower(): _table(table) for table in tables}
+    known |= {table.relation.lower(): source_relation(table) for table in tables}
     for model in models:
         try:
             made = relation_of(model, known)
@@ -85,7 +85,7 @@ def relation_of(model: Model, known: dict[str, Relation | ProjectError]) -> Rela
     return Relation(made.local, columns, made.covers)
 
 
-def _table(table: Table) -> Relation:
+def source_relation(table: Table) -> Relation:
     """A source table: a row belongs to its profile, to the row whose key it has, and to the row that it leads to."""
     if not table.of_customers:
         return Relation(False, tuple(Out(column.name.lower()) for column in table.columns))
