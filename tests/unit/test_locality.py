@@ -133,7 +133,7 @@ def test_what_may_bring_customers_together_is_refused(tmp_path: Path, sql: str, 
 def test_a_file_is_no_source(tmp_path: Path) -> None:
     """What nobody declared may change without notice."""
     path = tmp_path / "a.parquet"
-    duckdb.sql("select 1::bigint as profile_id").write_parquet(str(path))
+    duckdb.execute(f"copy (select 1::bigint as profile_id) to '{path}'")
     assert "read_parquet" in refused(tmp_path, model("one", f"select * from read_parquet('{path}')", [])).message
 
 
