@@ -145,6 +145,17 @@ def test_the_line_is_that_of_the_file(tmp_path: Path) -> None:
     assert error.where == f"{tmp_path.name}/models/one.sql:3"
 
 
+def test_an_ephemeral_model_is_named_by_its_own_file(tmp_path: Path) -> None:
+    """dbt writes it into the model that reads it; its line has other words there, so the construct's are looked for."""
+    sql = (
+        "with __dbt__cte__top as (\nselect profile_id from pos.bills limit 4\n) select profile_id from __dbt__cte__top"
+    )
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "top.sql").write_text("-- the first\nselect profile_id from {{ ref('bills') }} limit 4")
+    error = refused(tmp_path, model("one", full(sql), READ))
+    assert error.where == f"{tmp_path.name}/models/top.sql:2"
+
+
 def test_a_view_is_refused_where_a_kept_model_reads_it(tmp_path: Path) -> None:
     """A view may say anything until then; the place is that in the view."""
     view = model("first", full("select profile_id from pos.bills limit 5"), READ, "staging", view=True)

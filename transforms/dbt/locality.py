@@ -156,4 +156,6 @@ def _line(place: Place, sql: str, node: exp.Expr | None) -> int | None:
             times = compiled[: last - back].count(text)
             places = [n for n, line in enumerate(written, 1) if line == text]
             return min(places[min(times, len(places) - 1)] + back, len(written))
-    return None
+    first = re.search(r"\w+", node.sql("duckdb"))
+    word = re.compile(rf"\b{first[0]}\b", re.IGNORECASE) if first else None
+    return next((n for n, line in enumerate(written, 1) if word is not None and word.search(line)), None)
