@@ -40,7 +40,7 @@ class Run:
 
     `state` is `running`, `published`, `held` (something is not good, and was not published), `failed` (nothing was), or
     `died`. `batch` is the live run's commit that it computed, `as_of` the time that it was computed for. `proofs` hold
-    its continuous models against what was kept; `stats` are the good models in figures, by which later ones are checked.
+    its continuous models against what was kept; `stats` are the good models in figures, for later ones to go by.
     """
 
     id: str

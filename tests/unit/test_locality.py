@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -11,7 +12,7 @@ from ringup.errors import ProjectError
 from tests.shop import MODELS, TABLES, model
 from transforms.dbt.locality import check_locality
 from transforms.dbt.trial import tried
-from transforms.project import Model
+from transforms.project import Column, Model
 
 READ = ["crm.members", "pos.bills", "pos.bill_lines", "pos.rates"]
 
@@ -167,3 +168,17 @@ def test_a_view_is_refused_where_a_kept_model_reads_it(tmp_path: Path) -> None:
 def test_the_models_of_the_tests_are_local(tmp_path: Path) -> None:
     """Views, marts, segments and triggers that read one another."""
     checked(tmp_path, *MODELS)
+
+
+def test_a_scheduled_model_is_its_profiles_or_the_same_for_all(tmp_path: Path) -> None:
+    """What is published by profile is joined by profile; what has none is joined as one likes."""
+    rank, limit = Column("half", "INTEGER"), Column("least", "INTEGER")
+    ranks = replace(model("ranks", "", []), columns=(Column("profile_id", "BIGINT"), rank), scheduled=True)
+    limits = replace(model("limits", "", []), columns=(limit,), scheduled=True)
+    read = ["pos.bills", "marts.ranks", "marts.limits"]
+    joined = 'select b.profile_id, least from "scope"."pos"."bills" b join "scope"."marts"."{}" r on {}'
+    checked(tmp_path, ranks, limits, model("good", joined.format("limits", "b.total > r.least"), read))
+    by_profile = joined.replace("least", "half")
+    checked(tmp_path, ranks, limits, model("good", by_profile.format("ranks", "b.profile_id = r.profile_id"), read))
+    wrong = model("wrong", by_profile.format("ranks", "b.total > r.half"), read)
+    assert "another customer" in refused(tmp_path, ranks, limits, wrong).message

@@ -24,7 +24,7 @@ from transforms.dbt.selects import Reader
 EPHEMERAL = "__dbt__cte__"
 """How dbt names an ephemeral model where it writes it into another one."""
 
-MEND = "Write what `dbt compile` shows in a simpler way, or leave it to a scheduled model."
+MEND = "Write what `dbt compile` shows in a simpler way, or leave it to a scheduled model, and `ref()` that."
 
 
 def check_locality(folder: Path, tables: Iterable[Table], models: Iterable[Model]) -> None:
@@ -35,6 +35,9 @@ def check_locality(folder: Path, tables: Iterable[Table], models: Iterable[Model
     known: dict[str, Relation | ProjectError] = {CLOCK.replace('"', ""): Relation(False, (Out("as_of"),))}
     known |= {table.relation.lower(): source_relation(table) for table in tables}
     for model in models:
+        if model.scheduled:
+            known[model.relation.lower()] = published_relation(model)
+            continue
         try:
             made = relation_of(model, known)
             if model.materialized == "table":
@@ -99,6 +102,15 @@ def source_relation(table: Table) -> Relation:
         tags[table.via[0].lower()].add(f"{table.source}.{table.via[1]}")
     columns = tuple(Out(name, frozenset(told)) for name, told in tags.items())
     return Relation(True, columns, frozenset(frozenset({n}) for n, column in enumerate(columns) if column.tags))
+
+
+def published_relation(model: Model) -> Relation:
+    """A scheduled model: its rows are their profiles', or the same for all."""
+    names = [column.name.lower() for column in model.columns]
+    columns = tuple(Out(name, frozenset({PROFILE}) if name == PROFILE else frozenset()) for name in names)
+    if not model.of_customers:
+        return Relation(False, columns)
+    return Relation(True, columns, frozenset({frozenset({names.index(PROFILE)})}))
 
 
 def _kept(model: Model, made: Relation) -> Relation:
