@@ -10,6 +10,7 @@ import typer
 
 from ringup.config import load_config
 from ringup.options import DIFFERS, Json, Project
+from ringup.stopping import interrupted_by_signals
 
 
 def batch(project: Project = Path(), as_json: Json = False) -> None:
@@ -21,7 +22,9 @@ def batch(project: Project = Path(), as_json: Json = False) -> None:
     config = load_config(project, os.environ, channels=False)
     from ringup.batch_show import show_batch
 
-    if not show_batch(config, as_json=as_json):
+    with interrupted_by_signals():
+        good = show_batch(config, as_json=as_json)
+    if not good:
         raise typer.Exit(DIFFERS)
 
 

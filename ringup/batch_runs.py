@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,7 +85,10 @@ class History:
 
     def runs(self, *, running: bool) -> list[dict[str, Any]]:
         """The records, the newest first; `running` says whether the newest may still go on."""
-        found = [self.read(folder.name) for folder in sorted(self._folders(), reverse=True)]
+        found = []
+        for folder in sorted(self._folders(), reverse=True):
+            with suppress(WarehouseError):  # a damaged record is no reason not to see the others
+                found.append(self.read(folder.name))
         for place, run in enumerate(found):
             if run["state"] == "running" and (place > 0 or not running):
                 run["state"] = "died"

@@ -54,7 +54,8 @@ def run_batch(config: Config, tell: Tell) -> Run:
         try:
             run = _run(config, folder, history, run, tell)
         except BaseException as error:
-            history.end(replace(run, state="failed", why=str(error) or type(error).__name__))
+            stopped = isinstance(error, KeyboardInterrupt)
+            history.end(replace(run, state="failed", why="it was stopped" if stopped else str(error)))
             raise
         history.end(run)
         return run
@@ -134,11 +135,15 @@ def _build(config: Config, own: Path, work: Path, as_of: str, tell: Tell) -> Non
     environ = {**os.environ, **QUIET, **places}
     said = None
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environ) as dbt:
-        for line in dbt.stdout or ():
-            data = _event(line)
-            if "index" in data and "total" in data:
-                tell("dbt", int(str(data["index"])), int(str(data["total"])))
-            said = data.get("exc") or said
+        try:
+            for line in dbt.stdout or ():
+                data = _event(line)
+                if "index" in data and "total" in data:
+                    tell("dbt", int(str(data["index"])), int(str(data["total"])))
+                said = data.get("exc") or said
+        except BaseException:  # Ctrl-C, say: it would go on, and have the file
+            dbt.terminate()
+            raise
     if not (own / "dbt" / "run_results.json").exists():
         raise ProjectError(
             " ".join(str(said or f"dbt ended with status {dbt.returncode}").split()),

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -54,8 +52,7 @@ class Schedule:
         """End what goes on; what it computed so far is of no use, and nothing of it is published."""
         if self._child is None:
             return
-        with suppress(ProcessLookupError):
-            self._child.send_signal(signal.SIGINT)
+        self._child.terminate()
         try:
             self._child.wait(GRACE)
         except subprocess.TimeoutExpired:

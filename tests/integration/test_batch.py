@@ -206,6 +206,24 @@ def test_a_run_begins_when_it_is_due_and_one_that_was_missed_is_made_up_for(anal
     assert "published" not in states[:-1]
 
 
+def test_a_run_that_is_stopped_publishes_nothing_and_leaves_nothing_behind(analyst: Analyst) -> None:
+    """Ctrl-C ends dbt, too, so the next run can begin at once; a damaged record hides none of the others."""
+
+    def stop(says: str, done: int, whole: int) -> None:
+        if says == "dbt":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(analyst.config, stop)
+    history = History(analyst.config.scheduled_folder / "runs")
+    [record] = history.runs(running=False)
+    assert (record["state"], record["why"]) == ("failed", "it was stopped")
+    assert published(analyst.config.scheduled_folder / "published") is None
+    (history.folder / record["id"] / "run.json").write_text("{")
+    assert run_batch(analyst.config, tell).state == "published"
+    assert [record["state"] for record in history.runs(running=False)] == ["published"]
+
+
 def test_before_anything_ran_there_is_nothing_to_compute(tmp_path: Path) -> None:
     """With what to do first."""
     made = Analyst(tmp_path / "my-shop")

@@ -20,7 +20,14 @@ def written(folder: Path, text: str, name: str = "customers.yml") -> Path:
 def test_the_reference_project_has_suites() -> None:
     """Each of its suites can be read and is of a model that is there."""
     suites = read_suites(ROOT / "dbt_project")
-    assert {suite.model for suite in suites} == {"customers", "high_value", "lapsing", "near_next_tier"}
+    assert {suite.model for suite in suites} == {
+        "champions",
+        "customers",
+        "high_value",
+        "lapsing",
+        "near_next_tier",
+        "rfm",
+    }
     assert all(list((ROOT / "dbt_project" / "models").rglob(f"{suite.model}.sql")) for suite in suites)
 
 
