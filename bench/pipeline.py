@@ -107,7 +107,7 @@ def follow(log: Log, engine: Engine) -> dict[str, object]:
             with spent.on("mirror"):
                 applied = engine.mirror.apply(batch)
             with spent.on("models"):
-                candidates = engine.refresh.batch(applied)
+                candidates = engine.refresh.batch(applied, datetime.now(UTC))
             with spent.on("decide"):
                 decided = plan(candidates, engine.project.activations, snapshot=False, now=datetime.now(UTC))
             with spent.on("outbox"):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeAlias
 
 from activations.outbox import Outbox
 from connectors.log import Batch
@@ -22,10 +23,22 @@ from transforms.warehouse import Settings, Warehouse
 log = logging.getLogger(__name__)
 
 
+Clock: TypeAlias = Callable[[], datetime]
+"""Tells the time."""
+
+
+def wall_clock() -> datetime:
+    """The machine's time."""
+    return datetime.now(UTC)
+
+
 class Engine:
     """Takes in batches: mirror, models, positions. Opened by one thread, which is the only one that writes."""
 
-    def __init__(self, path: Path, project: Project, settings: Settings | None = None) -> None:
+    def __init__(
+        self, path: Path, project: Project, settings: Settings | None = None, clock: Clock = wall_clock
+    ) -> None:
+        self.clock = clock
         self.warehouse = Warehouse(path, settings)
         try:
             self.project = project
@@ -59,7 +72,7 @@ class Engine:
         applied = self.mirror.apply(batch)
         candidates: list[Candidate] = []
         if self.ready:
-            candidates = self.refresh.batch(applied)
+            candidates = self.refresh.batch(applied, self.clock())
         self.warehouse.commit_positions(batch)
         return ([] if batch.snapshot else candidates), applied.rows, applied.quarantined
 
@@ -67,13 +80,20 @@ class Engine:
         """The first snapshots are whole: cluster the mirror and compute every model once; nothing fires."""
         compact(self.warehouse, self.mirror, at_least=1)
         with self.warehouse.transaction():
-            self.refresh.sweep(now)
-            self.refresh.everything()
+            self.refresh.begin(now)
             self.warehouse.remember("ready", "yes")
             note_whole(self.warehouse, self.project.tables)
         self.warehouse.checkpoint()
         self.refresh.warm()
         self.ready = self.mirror.complete = True
+
+    def upcoming(self) -> datetime:
+        """No profile is due before this time."""
+        return self.refresh.upcoming
+
+    def due(self) -> list[Candidate]:
+        """Evaluate those who are due by now, in the caller's transaction."""
+        return self.refresh.due(self.clock())
 
     def note_read(self, tables: Sequence[Table]) -> None:
         """These tables are whole now: what the source had before they were declared was read."""

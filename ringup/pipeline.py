@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -25,7 +24,7 @@ from ringup.anew import Anew
 from ringup.captured import check_captured, declared_columns
 from ringup.changes import open_capture, open_log
 from ringup.config import Config
-from ringup.engine import Engine
+from ringup.engine import Clock, Engine, wall_clock
 from ringup.lakes import open_lake, standing_of
 from ringup.metrics import Metrics
 from ringup.publishing import Watch
@@ -48,14 +47,12 @@ IDLE_WAIT = 0.1
 LOOK_EVERY = 0.1
 """Seconds between two looks at what the sources are doing."""
 
-LONG_AGO = datetime.min.replace(tzinfo=UTC)
-
 
 class Pipeline:
     """A running project. `run` is the loop; `status`, `profile` and `prove` may be asked from any thread."""
 
-    def __init__(self, config: Config, environ: Mapping[str, str]) -> None:
-        self.config = config
+    def __init__(self, config: Config, environ: Mapping[str, str], clock: Clock = wall_clock) -> None:
+        self.config, self.clock = config, clock
         self.metrics = Metrics()
         self.state = "starting"
         folder = config.state_folder
@@ -67,7 +64,7 @@ class Pipeline:
         check_messages(self.project.activations, self.project.models)
         self.dispatcher = Dispatcher(open_channels(config, self.project.activations))
         settings = Settings(config.pipeline.memory_limit, config.pipeline.threads)
-        self.engine = Engine(folder / "live.duckdb", self.project, settings)
+        self.engine = Engine(folder / "live.duckdb", self.project, settings, clock)
         engine = self.engine
         self.log = open_log(config, sources, self.project.tables, engine.warehouse, engine.mirror.decoder.ahead)
         self.lake = open_lake(config, sources, self.project.tables, engine.warehouse, self.log.hold)
@@ -75,7 +72,6 @@ class Pipeline:
         self.published = Watch(config.scheduled_folder / "published") if engine.refresh.adopts else None
         self.schedule = Schedule(config)
         self.questions = Questions(self.engine.warehouse.reader(), self.project)
-        self._swept: dict[str, datetime] = {}
         self._looked = 0.0
         self._told: Mapping[str, SourceState] = {}
 
@@ -98,7 +94,7 @@ class Pipeline:
                 self._look(on_change)
                 batch = self.log.read(self.config.pipeline.max_batch, IDLE_WAIT)
                 if not self.engine.ready and self.log.bootstrapped and (batch is None or not batch.snapshot):
-                    self.engine.start(datetime.now(UTC))
+                    self.engine.start(self.clock())
                     self._tell_lake(self.engine.warehouse.positions(), self.engine.warehouse.topics())
                 if batch is not None:
                     self._take(batch)
@@ -106,7 +102,7 @@ class Pipeline:
                     self._quiet()
                 if self.engine.ready:
                     compact_if_long(self.engine.warehouse, self.engine.mirror)
-                    self._sweep()
+                    self._pass_time()
                     self._adopt()
                     self.schedule.check()
                     self.dispatcher.refill(partial(pending, self.engine.warehouse.con))
@@ -160,16 +156,13 @@ class Pipeline:
         if self.lake is not None and self.engine.ready:
             self.lake.committed(Cut(positions, topics))
 
-    def _sweep(self) -> None:
-        """Move the clock when the interval of a model that reads it has passed."""
-        now = datetime.now(UTC)
-        sweeps = self.engine.refresh.sweeps
-        if not any(now - self._swept.get(name, LONG_AGO) >= (every or timedelta.max) for name, every in sweeps.items()):
+    def _pass_time(self) -> None:
+        """Evaluate who is due by now."""
+        if self.clock() < self.engine.upcoming():
             return
         with self._transaction():
-            decided = self._decide(self.engine.refresh.sweep(now), snapshot=False)
+            decided = self._decide(self.engine.due(), snapshot=False)
         self.dispatcher.submit(decided)
-        self._swept = dict.fromkeys(sweeps, now)
 
     def _adopt(self) -> None:
         """Take over what a scheduled run published since the last look."""
@@ -179,12 +172,12 @@ class Pipeline:
             if found is None:
                 return
             with self._transaction():
-                decided = self._decide(self.engine.refresh.adopt(found, datetime.now(UTC)), snapshot=False)
+                decided = self._decide(self.engine.refresh.adopt(found, self.clock()), snapshot=False)
         self.dispatcher.submit(decided)
 
     def _decide(self, candidates: Iterable[Candidate], *, snapshot: bool) -> list[Any]:
         """Decide, and write decisions and deliveries, in the caller's transaction."""
-        now = datetime.now(UTC)
+        now = self.clock()
         decisions, deliveries = plan(candidates, self.project.activations, snapshot=snapshot, now=now)
         return self.engine.outbox.append(decisions, deliveries)
 

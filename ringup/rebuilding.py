@@ -70,7 +70,7 @@ def rebuild(config: Config, tell: Callable[[int, int], None]) -> Rebuilt:
         settings = Settings(config.pipeline.memory_limit, config.pipeline.threads)
         with closing(Engine(fresh, project, settings)) as engine:
             records = fill(engine, lake, cut.positions, tell)
-            engine.start(datetime.now(UTC))
+            engine.start(_clock_of(path) or datetime.now(UTC))
             with engine.warehouse.transaction():
                 _note(engine.warehouse, origin, cut)
             messages = _take_over(engine.warehouse, path)
@@ -178,6 +178,21 @@ def _note(warehouse: Warehouse, origin: Origin, cut: Cut) -> None:
     warehouse.remember(FACT, origin.log)
     warehouse.remember(STATE, origin.state)
     warehouse.commit_positions(Batch(RECORDS.empty_table(), cut.positions, snapshot=False, topics=cut.topics))
+
+
+def _clock_of(path: Path) -> datetime | None:
+    """The time up to which the state that is there evaluated; what is due since then is yet to be told."""
+    if not path.exists():
+        return None
+    try:
+        with closing(duckdb.connect(":memory:")) as con:
+            location = str(path).replace("'", "''")
+            con.execute(f"set timezone = 'UTC'; attach '{location}' as before (read_only)")
+            rows = con.execute("select as_of from before.ringup.clock").fetchall()
+    except duckdb.Error:
+        return None
+    found: datetime | None = rows[0][0] if rows else None
+    return found
 
 
 def _take_over(warehouse: Warehouse, path: Path) -> int | None:

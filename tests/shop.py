@@ -66,7 +66,7 @@ def model(name: str, sql: str, depends_on: Sequence[str], kind: Any = "mart", vi
         kind=kind,
         depends_on=tuple(depends_on),
         sweep=None,
-        uses_clock=False,
+        clocks=frozenset(),
         path=f"models/{name}.sql",
     )
 

@@ -18,7 +18,7 @@ from connectors.log import flat
 from transforms.decode import literal
 from transforms.fold_views import rows_sql
 from transforms.lake_cut import Cut
-from transforms.project import Model, Project
+from transforms.project import CLOCK, SWEPT, Model, Project
 from transforms.prove import ModelProof, compare
 from transforms.scope import kept_name
 from transforms.warehouse import quoted
@@ -72,7 +72,7 @@ def audit(
         return tuple(
             compare(con, model.name, quoted("kept", model.schema, model.name), _rows_of(con, model))
             for model in project.models
-            if model.kept and model.relation in good
+            if model.kept and SWEPT not in model.clocks and model.relation in good
         )
 
 
@@ -80,7 +80,8 @@ def _show(con: duckdb.DuckDBPyConnection, project: Project, as_of: datetime) -> 
     """Build the catalog `scope`, in which the models' SQL runs as it stands."""
     con.execute("attach ':memory:' as scope")
     con.execute("create schema scope.ringup")
-    con.execute("create table scope.ringup.clock as select ?::timestamptz as as_of", [as_of])
+    for clock in (CLOCK, SWEPT):
+        con.execute(f"create table scope.{clock} as select ?::timestamptz as as_of", [as_of])
     for table in project.tables:
         con.execute(f"create schema if not exists {quoted('scope', table.source)}")
         con.execute(f"create view {quoted('scope', table.source, table.name)} as {rows_sql(table, 'computed')}")

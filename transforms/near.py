@@ -15,12 +15,11 @@ import pyarrow.compute as pc
 
 from transforms.held import Held
 from transforms.inbox import Inbox, shown
-from transforms.project import Model, Project
+from transforms.project import CLOCK, SWEPT, Model, Project
 from transforms.scope import SCOPE
 from transforms.warehouse import Warehouse, quoted
 
 NEAR = '"near".'
-CLOCK = "ringup.clock"
 
 FEW = 500
 """Profiles up to which bringing their rows near is faster than filtering in place."""
@@ -38,14 +37,15 @@ class Near:
         self._compute: dict[str, Callable[[], pa.Table]] = {}
         self._there: set[str] = set()
         self._sources = sources_of(project)
-        self._for_all = {CLOCK} | _same_for_all(project)
+        self._for_all = {CLOCK, SWEPT} | _same_for_all(project)
         self._reads: dict[str, frozenset[str]] = {
             table.relation: frozenset({table.relation}) for table in project.tables
         }
-        self._shelve(CLOCK)
+        for clock in (CLOCK, SWEPT):
+            self._shelve(clock)
         for table in project.tables:
             self._shelve(table.relation)
-        for model in project.models:
+        for model in project.computed:
             self._show(model)
 
     def _show(self, model: Model) -> None:
@@ -56,7 +56,7 @@ class Near:
             self._shelve(relation)
         else:
             below = frozenset[str]().union(*(self._reads[name] for name in model.depends_on if name in self._reads))
-            self._reads[relation] = below | (frozenset({CLOCK}) if model.uses_clock else frozenset())
+            self._reads[relation] = below | model.clocks
             schema, name = quoted("near", model.schema), quoted("near", model.schema, model.name)
             self._con.execute(f"create schema if not exists {schema}")
             self._con.execute(f"create view {name} as {near_sql(model)}")
@@ -80,6 +80,10 @@ class Near:
         changed = set(changed)
         self._there -= {relation for relation in self._there if self._sources[relation] & changed}
 
+    def forget_clock(self, clock: str) -> None:
+        """The clock moved; what is the same for all does not read it."""
+        self._there.discard(clock)
+
     def forget_all(self) -> None:
         """Anything may have changed."""
         self._there = set()
@@ -87,7 +91,7 @@ class Near:
     def compute(self, model: Model) -> pa.Table:
         """The model's rows for the touched profiles, from what is near, which has all that it needs."""
         needed = frozenset[str]().union(*(self._reads.get(name, frozenset()) for name in model.depends_on))
-        for relation in (needed | (frozenset({CLOCK}) if model.uses_clock else frozenset())) - self._there:
+        for relation in (needed | model.clocks) - self._there:
             self._bring(relation, self._rows_of(relation))
         names = self._shelves[model.relation].table.column_names  # where two columns have one name, a table has not
         computed = self._compute[model.relation]().rename_columns(names)
@@ -113,12 +117,12 @@ def near_sql(model: Model) -> str:
 
 
 def sources_of(project: Project) -> dict[str, frozenset[str]]:
-    """The source tables, the scheduled models, and the clock, that each relation comes from."""
-    found = {table.relation: frozenset({table.relation}) for table in project.tables} | {CLOCK: frozenset({CLOCK})}
-    for model in project.models:
+    """The source tables, the scheduled models, and the clocks, that each relation comes from."""
+    found = {name: frozenset({name}) for name in (CLOCK, SWEPT, *(table.relation for table in project.tables))}
+    for model in project.computed:
         own = [found.get(name, frozenset()) for name in model.depends_on]
         below = frozenset({model.relation}) if model.scheduled else frozenset[str]().union(*own)
-        found[model.relation] = below | (frozenset({CLOCK}) if model.uses_clock else frozenset())
+        found[model.relation] = below | model.clocks
     return found
 
 
@@ -127,6 +131,6 @@ def _same_for_all(project: Project) -> set[str]:
     same = {table.relation for table in project.tables if not table.of_customers}
     same |= {model.relation for model in project.models if not model.of_customers}
     for model in project.models:
-        if model.materialized == "view" and not model.uses_clock and same.issuperset(model.depends_on):
+        if model.materialized == "view" and not model.clocks and same.issuperset(model.depends_on):
             same.add(model.relation)
     return same

@@ -46,7 +46,7 @@ def prove(con: duckdb.DuckDBPyConnection, project: Project) -> ProofReport:
     try:
         batch = con.execute("select coalesce(max(batch), 0) from live.ringup.commits").fetchall()[0][0]
         models = []
-        for model in project.models:
+        for model in project.computed:
             if not model.kept:
                 continue
             computed = f"(from {quoted('whole', model.schema, model.name)} where profile_id is not null)"

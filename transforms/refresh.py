@@ -10,22 +10,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ringup.errors import ProjectError
 from transforms.adoption import Adoption
-from transforms.candidates import own_columns, told
+from transforms.candidates import told
 from transforms.changes import Candidate
 from transforms.kept import Kept
 from transforms.mirror import Applied, Mirror
-from transforms.near import CLOCK, FEW, Near, sources_of
-from transforms.project import Model, Project
+from transforms.near import FEW, Near, sources_of
+from transforms.net import coming, compare_sql, gone_and_new, net_changes, renewed
+from transforms.project import CLOCK, SWEPT, Model, Project
 from transforms.published import Published
-from transforms.scope import TOUCHED, Scope, kept_name
+from transforms.scope import Scope, kept_name
 from transforms.stage import TOUCHED_ROWS
-from transforms.warehouse import Warehouse, quoted
+from transforms.timers import LONG_AGO, NEVER, Timers, with_due
+from transforms.warehouse import Warehouse
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +37,6 @@ class _Plan:
     sources: frozenset[str]
     compare: str
     kept: Kept
-
-
-def compare_sql(kept: str, computed: str, columns: Iterable[str]) -> str:
-    """Rows that are kept and not computed (`_net` < 0) or computed and not kept (`_net` > 0)."""
-    names = ", ".join(quoted(name) for name in columns)
-    return f"""
-select {names}, sum(_side)::bigint as _net, list(_row) filter (_row is not null) as _rows
-from (
-    select {names}, -1 as _side, rowid as _row from {kept} where {TOUCHED}
-    union all
-    select {names}, 1, null from (
-{computed}
-    ) where profile_id is not null
-)
-group by {names}
-having sum(_side) <> 0
-"""
 
 
 class Refresh:
@@ -70,24 +54,55 @@ class Refresh:
         self._everyone = mirror.tagging.everyone_sql()
         self._asked = asked
         self._plans = tuple(self._plan(project))
-        self.sweeps = {p.model.name: p.model.sweep for p in self._plans if p.model.sweep is not None}
+        self._timers, self._timer = Timers(warehouse, project), project.timer
+        self._every = min((p.model.sweep for p in self._plans if p.model.sweep is not None), default=None)
+        self._sweep_at = LONG_AGO if self._every else NEVER
+        warehouse.undone.append(self._sweep_anew)
+        self._timed = frozenset[str]().union(*(plan.sources for plan in self._plans if CLOCK in plan.sources))
 
     def _plan(self, project: Project) -> Iterator[_Plan]:
         sources = sources_of(project)
-        for model in project.models:
+        for model in project.computed:
             if model.kept:
                 kept = Kept(self._warehouse, model)
                 yield _Plan(model, sources[model.relation], compare_sql(kept.name, model.sql, kept.columns), kept)
 
-    def batch(self, applied: Applied) -> list[Candidate]:
-        """Bring the models to the state of the mirror after a batch; returns what changed."""
-        if applied.everyone:
-            self._touch_everyone(applied.touched)
-            return self._evaluate(applied.tables, near=False)
-        if not applied.touched.num_rows:
+    def batch(self, applied: Applied, now: datetime) -> list[Candidate]:
+        """Bring the models to the state of the mirror after a batch; returns what changed.
+
+        Where a model that reads the clock is among them the clock is moved to `now` first, and whoever is due by then
+        is evaluated, too: no row is ever computed for a time that is over.
+        """
+        if not applied.everyone and not applied.touched.num_rows:
             return []
-        self._touched.table = applied.touched
-        return self._evaluate(applied.tables, near=applied.touched.num_rows <= FEW)
+        touched, sources = applied.touched, applied.tables
+        if sources & self._timed and (due := self._move(now)).num_rows:
+            touched, sources = with_due(touched, due), sources | {CLOCK}
+        if applied.everyone:
+            self._touch_everyone(touched)
+            return self._evaluate(sources, near=False)
+        return self._of(touched, sources)
+
+    @property
+    def upcoming(self) -> datetime:
+        """Before this time no row changes but with a batch, or with what scheduled runs publish."""
+        return min(self._timers.upcoming, self._sweep_at)
+
+    def due(self, now: datetime) -> list[Candidate]:
+        """Move the clock to `now` and evaluate those who are due by then, or everyone when the models say so."""
+        due = self._move(now)
+        if now >= self._sweep_at:
+            return self._sweep(due, now)
+        return self._of(due, frozenset({CLOCK})) if due.num_rows else []
+
+    def _of(self, touched: pa.Table, sources: frozenset[str]) -> list[Candidate]:
+        self._touched.table = touched
+        return self._evaluate(sources, near=touched.num_rows <= FEW)
+
+    def _move(self, now: datetime) -> pa.Table:
+        due = self._timers.move(now)
+        self._near.forget_clock(CLOCK)
+        return due
 
     def warm(self) -> None:
         """Do all that an evaluation does, for nobody: the first of its kind takes half a second."""
@@ -96,11 +111,26 @@ class Refresh:
         for plan in self._plans:
             self._changed(plan, near=True)
 
-    def sweep(self, now: datetime) -> list[Candidate]:
-        """Move the clock to `now` and evaluate the models that read it, and what reads those, for everyone."""
-        self._warehouse.con.execute("update live.ringup.clock set as_of = ?", [now])
-        self._touch_everyone(now=now)
-        return self._evaluate(frozenset({CLOCK}), near=False)
+    def _sweep(self, due: pa.Table, now: datetime) -> list[Candidate]:
+        """Move the clock of the models that say `sweep` and evaluate them, and what reads them, for everyone."""
+        self._set(SWEPT, now)
+        self._touch_everyone(due, now=now)
+        return self._evaluate(frozenset({CLOCK, SWEPT}), near=False)
+
+    def _sweep_anew(self) -> None:
+        """The last one may be undone."""
+        self._sweep_at = LONG_AGO if self._every else NEVER
+
+    def _set(self, clock: str, now: datetime) -> None:
+        self._warehouse.con.execute(f"update live.{clock} set as_of = ?", [now])
+        if clock == SWEPT and self._every:
+            self._sweep_at = now + self._every
+
+    def begin(self, now: datetime) -> None:
+        """Set both clocks and evaluate everything."""
+        for clock in (CLOCK, SWEPT):
+            self._set(clock, now)
+        self.everything()
 
     @property
     def adopts(self) -> bool:
@@ -111,9 +141,10 @@ class Refresh:
         """Take over what scheduled runs published, and evaluate what reads it; returns what changed.
 
         The first version of a model, and one of other SQL than the one before, is no news: nothing fires from it.
-        `published` is attached already, as `published`.
+        Who is due by `now` is evaluated first, so no row is computed for a time that is over. `published` is attached
+        already, as `published`.
         """
-        found: list[Candidate] = []
+        found = self.due(now)
         for relation, adoption in self._adoptions.items():
             if (adopted := adoption.adopt(published.models.get(relation), now)) is None:
                 continue
@@ -134,6 +165,7 @@ class Refresh:
         """Evaluate every model for everyone; nothing fires from it."""
         self._touch_everyone()
         self._near.forget_all()
+        self._timers.forget()
         for plan in self._plans:
             self._change(plan, near=False, ask=False)
 
@@ -174,6 +206,8 @@ class Refresh:
         if not changed.num_rows:
             return ()
         self._check_owners(plan.model, changed)
+        if plan.model is self._timer:
+            self._timers.noted(coming(changed))
         if computed is None:
             plan.kept.exchange(*gone_and_new(changed))
         else:
@@ -201,45 +235,3 @@ class Refresh:
         if not plan.kept.comparable:
             return self._warehouse.arrow(plan.compare), None
         return net_changes(plan.kept.of(self._touched.table.column("profile_id")), computed), computed
-
-
-def net_changes(kept: pa.Table, computed: pa.Table) -> pa.Table:
-    """Rows with their net count in `_net`: below 0 kept and not computed, above 0 computed and not kept."""
-    names = computed.column_names
-    if not kept.num_rows and not computed.num_rows:
-        return computed.append_column("_net", pa.nulls(0, pa.int64()))
-    sides = (
-        rows.append_column("_side", pa.array(np.full(rows.num_rows, side)))
-        for rows, side in ((kept.rename_columns(names), -1), (computed, 1))
-    )
-    grouped = pa.concat_tables(sides).group_by(names, use_threads=False).aggregate([("_side", "sum")])
-    changed = grouped.filter(pc.not_equal(grouped.column("_side_sum"), 0))
-    return changed.rename_columns([*names, "_net"])
-
-
-def renewed(changed: pa.Table, computed: pa.Table) -> tuple[pa.Array, pa.Table]:
-    """The profiles that lose a row, all of whose rows are written anew; and the rows to be written."""
-    losing = pc.unique(changed.filter(pc.less(changed.column("_net"), 0)).column("profile_id"))
-    again = computed.filter(pc.is_in(computed.column("profile_id"), value_set=losing))
-    others = changed.filter(pc.invert(pc.is_in(changed.column("profile_id"), value_set=losing)))
-    return losing, pa.concat_tables([again, coming(others)])
-
-
-def gone_and_new(changed: pa.Table) -> tuple[pa.Array, pa.Table]:
-    """The places of the kept rows that go, and the rows that come, each as often as its net count says."""
-    going = changed.filter(pc.less(changed.column("_net"), 0))
-    places = [
-        place
-        for count, found in zip(going.column("_net").to_pylist(), going.column("_rows").to_pylist(), strict=True)
-        for place in found[:-count]
-    ]
-    return pa.array(places, pa.int64()), coming(changed)
-
-
-def coming(changed: pa.Table) -> pa.Table:
-    """The rows that are computed and not kept, each as often as its net count says."""
-    rows = changed.filter(pc.greater(changed.column("_net"), 0))
-    times = rows.column("_net").to_numpy()
-    if rows.num_rows and times.max() > 1:
-        rows = rows.take(pa.array(np.repeat(np.arange(len(times)), times)))
-    return own_columns(rows)

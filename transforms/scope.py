@@ -15,7 +15,7 @@ import duckdb
 from ringup.errors import ProjectError
 from transforms.inbox import Inbox
 from transforms.parts import rows_sql
-from transforms.project import Model, Project, Table
+from transforms.project import CLOCK, SWEPT, Model, Project, Table
 from transforms.stage import TOUCHED_ROWS
 from transforms.warehouse import Warehouse, quoted
 
@@ -67,7 +67,7 @@ def show_whole(con: duckdb.DuckDBPyConnection, project: Project) -> None:
     _attach(con, "whole")
     for table in project.tables:
         _show_table(con, "whole", table)
-    for model in project.models:
+    for model in project.computed:
         with _explained(model):
             con.execute(f"create schema if not exists {quoted('whole', model.schema)}")
             rows = f"from {kept_name(model)}" if model.scheduled else whole_sql(model)
@@ -89,8 +89,8 @@ class Scope:
         _attach(self._con, "scope")
         for table in project.tables:
             _show_table(self._con, "scope", table, TOUCHED if table.of_customers else "true")
-        self.rebuilt = (*made, *self._show_models(project.models))
-        kept = [built_fact(model) for model in project.models if model.materialized != "view"]
+        self.rebuilt = (*made, *self._show_models(project.computed))
+        kept = [built_fact(model) for model in project.computed if model.materialized != "view"]
         self._con.execute(
             "delete from live.ringup.facts where starts_with(name, 'model ') and not list_contains(?::varchar[], name)",
             [kept],
@@ -151,7 +151,8 @@ class Scope:
 def _attach(con: duckdb.DuckDBPyConnection, catalog: str) -> None:
     con.execute(f"attach ':memory:' as {catalog}")
     con.execute(f"create schema {catalog}.ringup")
-    con.execute(f"create view {catalog}.ringup.clock as from live.ringup.clock")
+    for clock in (CLOCK, SWEPT):
+        con.execute(f"create view {catalog}.{clock} as from live.{clock}")
 
 
 def _show_table(con: duckdb.DuckDBPyConnection, catalog: str, table: Table, condition: str = "true") -> None:

@@ -9,9 +9,11 @@ create table if not exists live.ringup.commits (
     committed_at timestamptz not null
 );
 
--- The clock of the continuous models, moved by sweeps.
+-- The clock of the continuous models, and that of those which are swept.
 create table if not exists live.ringup.clock (as_of timestamptz not null);
 insert into live.ringup.clock select timestamptz 'epoch' where not exists (from live.ringup.clock);
+create table if not exists live.ringup.swept (as_of timestamptz not null);
+insert into live.ringup.swept select timestamptz 'epoch' where not exists (from live.ringup.swept);
 
 -- Facts about this file: format, ready, and the fingerprint of each model that was built.
 create table if not exists live.ringup.facts (name varchar not null, value varchar not null);

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +51,11 @@ def test_every_relation_is_in_the_scope_catalog(reference: Reference) -> None:
     assert '"scope"."pos"."bills"' in reference.model("stg_bills").sql
 
 
-def test_only_the_model_with_a_clock_is_swept(reference: Reference) -> None:
-    """`lapsing` ends a wait as time passes, so it says how often to look."""
-    swept = {model.name: model.sweep for model in reference.project.models if model.uses_clock or model.sweep}
-    assert swept == {"lapsing": timedelta(minutes=1)}
+def test_no_model_is_swept(reference: Reference) -> None:
+    """`lapsing` ends a wait as time passes, and when that is follows from its SQL."""
+    swept = {model.name: model.sweep for model in reference.project.models if model.clocks or model.sweep}
+    assert swept == {"lapsing": None}
+    assert [len(model.dues) for model in reference.project.models if model.name == "lapsing"] == [1]
 
 
 def test_activations_tie_a_model_to_a_channel(reference: Reference) -> None:
@@ -166,15 +166,6 @@ sources:
     assert project.models[0].depends_on == ("erp.clients",)
     assert [(table.relation, table.topic) for table in project.tables] == [("erp.clients", "erp.public.clients")]
     assert [column.data_type for column in project.tables[0].columns] == ["BIGINT", "VARCHAR"]
-
-
-def test_a_clock_without_a_sweep_is_refused(reference: Reference) -> None:
-    """Without it nobody would look again as time passes."""
-    made = reference.made
-    del made["nodes"]["model.corner_shop.lapsing"]["config"]["meta"]["sweep"]
-    error = models_refused(made)
-    assert error.where == "dbt_project/models/segments/lapsing.sql:15: as_of"
-    assert "'sweep': '1 minute'" in error.mend
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def outcome(tmp_path: Path, *models: Model) -> list[Model]:
 def one(sql: str, kind: Any = "mart", view: bool = False) -> Model:
     """A model in the file of the project."""
     made = model("one", sql, ["pos.bills"], kind, view)
-    return Model(made.name, made.schema, sql, made.materialized, kind, made.depends_on, None, False, "model.sql")
+    return Model(made.name, made.schema, sql, made.materialized, kind, made.depends_on, None, frozenset(), "model.sql")
 
 
 def refused(tmp_path: Path, made: Model) -> ProjectError:

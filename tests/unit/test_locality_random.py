@@ -71,7 +71,7 @@ def read(con: duckdb.DuckDBPyConnection, sql: str) -> Relation | None:
     columns = tuple(Column(name, kind) for name, kind, *_ in described)
     try:
         return relation_of(
-            type(one)(one.name, one.schema, sql, "table", "mart", (), None, False, "", columns), {**known}
+            type(one)(one.name, one.schema, sql, "table", "mart", (), None, frozenset(), "", columns), {**known}
         )
     except NotLocalError:
         return None

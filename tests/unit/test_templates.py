@@ -34,7 +34,7 @@ def check(message: str) -> None:
         kind="trigger",
         depends_on=(),
         sweep=None,
-        uses_clock=False,
+        clocks=frozenset(),
         path="models/triggers/bill_printed.sql",
         columns=tuple(Column(*column) for column in COLUMNS.items()),
     )

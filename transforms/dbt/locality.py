@@ -16,8 +16,7 @@ from sqlglot import exp
 
 from ringup.errors import ProjectError
 from transforms.dbt.declared import Place
-from transforms.dbt.models import CLOCK
-from transforms.dbt.nodes import Model, Table
+from transforms.dbt.nodes import CLOCK, SWEPT, Model, Table
 from transforms.dbt.owned import PROFILE, NotLocalError, Out, Relation
 from transforms.dbt.selects import Reader
 
@@ -32,7 +31,8 @@ def check_locality(folder: Path, tables: Iterable[Table], models: Iterable[Model
 
     Models come after what they read, with their columns. Raises ProjectError with file, line and mend.
     """
-    known: dict[str, Relation | ProjectError] = {CLOCK.replace('"', ""): Relation(False, (Out("as_of"),))}
+    clock = Relation(False, (Out("as_of"),))
+    known: dict[str, Relation | ProjectError] = {CLOCK: clock, SWEPT: clock}
     known |= {table.relation.lower(): source_relation(table) for table in tables}
     for model in models:
         if model.scheduled:

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from ringup.errors import ProjectError
 from transforms.dbt.declared import ModelMeta, Node, Place, place_of, read
-from transforms.dbt.nodes import Model
+from transforms.dbt.nodes import CLOCK, SWEPT, Model
 from transforms.dbt.tables import column_of
 
-CLOCK = '"ringup"."clock"'
-"""What `as_of()` reads in the live run."""
+CLOCK_SQL, SWEPT_SQL = '"ringup"."clock"', '"ringup"."swept"'
 
 
 class Models:
@@ -93,7 +92,7 @@ class Models:
             )
         kind = meta.kind or "mart"
         return Model(
-            node["alias"], node["schema"], "", "table", kind, (), None, False, place.path, columns, scheduled=True
+            node["alias"], node["schema"], "", "table", kind, (), None, frozenset(), place.path, columns, scheduled=True
         )
 
     def _model(self, name: str, below: Iterable[str], models: Mapping[str, Model]) -> Model:
@@ -108,22 +107,20 @@ class Models:
         kind = meta.kind or ("staging" if how == "view" else "mart")
         table = how != "view" or kind in ("segment", "trigger")
         views = [models[b] for b in below if b in models and models[b].materialized == "view"]
-        uses_clock = CLOCK in node["compiled_code"] or any(view.uses_clock for view in views)
+        sql = node["compiled_code"].strip().rstrip(";")
+        if meta.sweep:
+            sql = sql.replace(CLOCK_SQL, SWEPT_SQL)
+        clocks = frozenset(name for name, read in ((CLOCK, CLOCK_SQL), (SWEPT, SWEPT_SQL)) if read in sql)
+        clocks = clocks.union(*(view.clocks for view in views))
         sweep = min(filter(None, [meta.sweep, *(view.sweep for view in views)]), default=None)
-        if table and uses_clock and sweep is None:
-            raise ProjectError(
-                f"{node['name']} uses as_of(), so its rows change as time passes, but not how often to look",
-                where=str(place.within("as_of")),
-                mend="Add `{{ config(meta={'sweep': '1 minute'}) }}`.",
-            )
         return Model(
             node["alias"],
             node["schema"],
-            node["compiled_code"].strip().rstrip(";"),
+            sql,
             "table" if table else "view",
             kind,
             tuple(f"{n['schema']}.{n.get('alias') or n['identifier']}" for n in map(self._nodes.__getitem__, below)),
             sweep,
-            uses_clock,
+            clocks,
             place.path,
         )

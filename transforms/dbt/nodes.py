@@ -48,12 +48,20 @@ class Table:
         return self.profile is not None or bool(self.identifiers) or self.via is not None
 
 
+CLOCK = "ringup.clock"
+"""What `as_of()` reads in the live run. It moves to every time at which something is due."""
+
+SWEPT = "ringup.swept"
+"""What it reads in a model that says `sweep`. It moves when that interval has passed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """A model that is kept up to date, or a view that one needs. `sql` is compiled for the catalog `scope`.
 
-    `depends_on` names tables and models as `schema.name`. `sweep` is how often a model that reads the clock is
-    evaluated for everyone. A `scheduled` one has no SQL here: its rows come from what scheduled runs publish.
+    `depends_on` names tables and models as `schema.name`. `sweep` is how often a model is evaluated for
+    everyone; `clocks` are those that it reads, itself or in views, and `dues` the queries for its due times. A
+    `scheduled` one has no SQL here: its rows come from what scheduled runs publish.
     """
 
     name: str
@@ -63,9 +71,10 @@ class Model:
     kind: Kind
     depends_on: tuple[str, ...]
     sweep: timedelta | None
-    uses_clock: bool
+    clocks: frozenset[str]
     path: str
     columns: tuple[Column, ...] = ()
+    dues: tuple[str, ...] = ()
     scheduled: bool = False
 
     @property
@@ -105,3 +114,10 @@ class Project:
     models: tuple[Model, ...]
     activations: tuple[ActivationSpec, ...]
     fingerprint: str
+    timer: Model | None = None
+    """When profiles are due: kept and computed like a model, but no model of the project's own."""
+
+    @property
+    def computed(self) -> tuple[Model, ...]:
+        """The models, and the timer after what it reads."""
+        return self.models if self.timer is None else (*self.models, self.timer)

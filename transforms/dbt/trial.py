@@ -11,7 +11,8 @@ import sqlglot
 
 from ringup.errors import ProjectError
 from transforms.dbt.declared import Place
-from transforms.dbt.nodes import Column, Model, Table
+from transforms.dbt.derived import derived
+from transforms.dbt.nodes import CLOCK, SWEPT, Column, Model, Table
 from transforms.dbt.tables import UNCARRIED
 from transforms.warehouse import quoted
 
@@ -34,8 +35,11 @@ def tried(folder: Path, tables: Iterable[Table], models: Iterable[Model]) -> Ite
     """The models with their columns. Raises ProjectError for the first that would not run."""
     with duckdb.connect(":memory:") as con:
         con.execute("attach ':memory:' as scope")
+        con.execute("set timezone = 'UTC'")
         con.execute("create schema scope.ringup")
-        con.execute("create table scope.ringup.clock (as_of timestamptz)")
+        for clock in (CLOCK, SWEPT):
+            con.execute(f"create table scope.{clock} (as_of timestamptz)")
+        views: dict[str, Model] = {}
         for table in tables:
             columns = [f"{quoted(column.name)} {column.data_type}" for column in table.columns]
             profile = ["profile_id bigint"] if table.of_customers else []
@@ -57,8 +61,14 @@ def tried(folder: Path, tables: Iterable[Table], models: Iterable[Model]) -> Ite
                 described = con.execute(f"select column_name, column_type from (describe {name})").fetchall()
             except duckdb.Error as error:
                 raise _explained(model, place, str(error)) from None
-            known = replace(model, columns=tuple(Column(*column) for column in described))
+            known = replace(
+                model,
+                columns=tuple(Column(*column) for column in described),
+                dues=derived(con, model, place, [views[name] for name in model.depends_on if name in views]),
+            )
             _check_columns(known, place)
+            if known.materialized == "view":
+                views[known.relation] = known
             yield known
 
 

@@ -1,5 +1,3 @@
-{{ config(meta={'sweep': '1 minute'}) }}
-
 select
     customers.profile_id,
     customers.first_name,
