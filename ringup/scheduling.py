@@ -73,10 +73,26 @@ class Schedule:
 
 
 def told_of(config: Config, schedule: Schedule | None = None) -> dict[str, Any]:
-    """What `ringup status` says of scheduled runs: the newest, and when the next is due."""
-    last = next(iter(History(config.scheduled_folder / "runs").runs(running=goes_on(config))), None)
+    """What `ringup status` says of scheduled runs: the newest, the newest verdict, and when the next is due."""
+    runs = History(config.scheduled_folder / "runs").runs(running=goes_on(config))
+    last = next(iter(runs), None)
+    checked = next((run for run in runs if run["state"] in ("published", "held")), None)
     kept = ("id", "state", "why", "differ", "began", "ended")
     return {
         "last": {name: last[name] for name in kept} if last else None,
+        "checked": _verdict(checked) if checked else None,
         "due": schedule.due.isoformat() if schedule is not None and schedule.due is not None else None,
+    }
+
+
+def _verdict(run: dict[str, Any]) -> dict[str, Any]:
+    """What a run found, in figures: how both clocks compare, and which models are not good."""
+    bad = {model["name"]: model["why"] for model in run["models"] if model["why"]}
+    proofs = run["proofs"]
+    return {
+        "id": run["id"],
+        "ended": run["ended"],
+        # no difference is no news where nothing was compared
+        "audit": {name: sum(proof[name] for proof in proofs) for name in ("rows", "differ")} if proofs else None,
+        "gate": {"good": len(run["models"]) - len(bad), "not_good": bad},
     }

@@ -183,7 +183,7 @@ def test_a_run_begins_when_it_is_due_and_one_that_was_missed_is_made_up_for(anal
     now = [datetime(2026, 11, 28, 2, 59, tzinfo=UTC)]
     schedule = Schedule(config, lambda: now[0])
     schedule.check()
-    assert told_of(config, schedule) == {"last": None, "due": "2026-11-28T03:00:00+00:00"}
+    assert told_of(config, schedule) == {"last": None, "checked": None, "due": "2026-11-28T03:00:00+00:00"}
     now[0] += timedelta(minutes=1)
     schedule.check()
 
