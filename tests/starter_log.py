@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from tests.debezium import Record, notice
 from tests.shop import change
 
+ORDERED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CUSTOMERS, ORDERS = "shop.public.customers", "shop.public.orders"
 
 
@@ -13,9 +16,10 @@ def customer(number: int, name: str, op: str = "r", lsn: int = 8) -> Record:
     return CUSTOMERS, None, change(op, None, {"customer_id": number, "first_name": name, "email": None}, lsn)
 
 
-def order(number: int, customer: int, op: str = "r", lsn: int = 8) -> Record:
+def order(number: int, customer: int, op: str = "r", lsn: int = 8, at: datetime = ORDERED) -> Record:
     """A row of `orders`."""
-    row = {"order_id": number, "customer_id": customer, "total": "2.50", "ordered_at": "2026-03-01T12:00:00.000000Z"}
+    ordered_at = f"{at:%Y-%m-%dT%H:%M:%S.%fZ}"
+    row = {"order_id": number, "customer_id": customer, "total": "2.50", "ordered_at": ordered_at}
     return ORDERS, None, change(op, None, row, lsn)
 
 

@@ -108,3 +108,16 @@ def test_a_value_that_cannot_be_compared_is_refused(tmp_path: Path, value: str) 
     error = refused(tmp_path, one(f"select profile_id, {value} as x from scope.pos.bills"))
     assert "cannot compare" in error.message
     assert error.mend == "Select `cast(... as varchar) as x`."
+
+
+def test_a_use_of_the_clock_without_due_times_is_refused_with_its_line(tmp_path: Path) -> None:
+    """Another use below gives due times; the message names the one that does not."""
+    clock = '(select as_of from "scope"."ringup"."clock")'
+    made = one(f"select profile_id, {clock} as told from scope.pos.bills where sold_at < {clock}")
+    raw = "select profile_id,\n  {{ as_of() }} as told\nfrom bills\nwhere sold_at < {{ as_of() }}"
+    (tmp_path / "model.sql").write_text(raw)
+    with pytest.raises(ProjectError) as caught:
+        list(tried(tmp_path, TABLES, [made]))
+    assert caught.value.where == f"{tmp_path.name}/model.sql:2: as_of"
+    assert "`as_of()`: it stands in no comparison" in caught.value.message
+    assert "'sweep': '1 minute'" in (caught.value.mend or "")
